@@ -1,0 +1,63 @@
+"""Fixtures for all tests: real interpreters, a real sshd, a check for leftovers."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.interpreters import MINORS, Interpreter, find_interpreter, find_interpreters
+from support.leaks import Resources, find_leaks
+from support.sshd import Sshd, missing_part, running_sshd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope='session', autouse=True)
+def private_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give this process and its children a folder for temporary files that nobody else uses.
+
+    Leftovers can then be told from the files of other processes.
+    """
+    folder = tmp_path_factory.mktemp('tmp')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('TMPDIR', str(folder))
+        patch.setattr(tempfile, 'tempdir', str(folder))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_leaks() -> Iterator[None]:
+    """Fail a test that leaves threads, children, descriptors or temporary files behind."""
+    before = Resources.now()
+    yield
+    leaks = find_leaks(before)
+    if leaks:
+        pytest.fail('left behind:\n  ' + '\n  '.join(leaks), pytrace=False)
+
+
+@pytest.fixture(scope='session')
+def interpreters() -> list[Interpreter]:
+    """Every supported CPython of this machine, one for each minor version."""
+    return find_interpreters()
+
+
+@pytest.fixture(scope='session', params=MINORS, ids=[f'3.{minor}' for minor in MINORS])
+def interpreter(request: pytest.FixtureRequest) -> Interpreter:
+    """Each supported CPython in turn; skips the versions that this machine does not have."""
+    found = find_interpreter(request.param)
+    if found is None:
+        pytest.skip(f'no CPython 3.{request.param} on the PATH or in ~/.pyenv/versions')
+    return found
+
+
+@pytest.fixture(scope='session')
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """A running OpenSSH server that lets the current user in."""
+    missing = missing_part()
+    if missing:
+        pytest.skip(missing)
+    with running_sshd(tmp_path_factory.mktemp('sshd')) as server:
+        yield server
