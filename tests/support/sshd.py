@@ -39,7 +39,7 @@ MaxSessions 100
 """
 
 CLIENT_CONFIG = """\
-Host {host}
+Host *
     HostName 127.0.0.1
     Port {port}
     User {user}
@@ -107,7 +107,7 @@ def _write_files(folder: Path, port: int) -> None:
     (folder / 'known_hosts').write_text(f'[127.0.0.1]:{port} {host_key}')
     (folder / 'sshd_config').write_text(SERVER_CONFIG.format(folder=folder, port=port))
     (folder / 'ssh_config').write_text(
-        CLIENT_CONFIG.format(folder=folder, port=port, host=HOST, user=getpass.getuser())
+        CLIENT_CONFIG.format(folder=folder, port=port, user=getpass.getuser())
     )
 
 

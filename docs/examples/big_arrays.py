@@ -1,0 +1,26 @@
+"""Passes 64 MiB there and back. The array's memory is never pickled, and copied once a side."""
+
+import sys
+
+import numpy
+
+from across import Connection, get_bios
+
+# numpy has compiled parts, which cannot travel: the other side needs it installed.
+COMMAND = [sys.executable, '-c', get_bios()]
+
+
+def double(array):
+    array *= 2
+    return array
+
+
+def main():
+    array = numpy.ones(8 * 1024 * 1024)
+    with Connection.from_command(COMMAND) as conn:
+        doubled = conn.call(double, array)
+    print(doubled.nbytes, doubled.sum() / array.sum())
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,46 @@
+"""What can go wrong, and what arrives here."""
+
+import sys
+
+from across import Connection, DisconnectError, OperationError, get_bios
+
+COMMAND = [sys.executable, '-I', '-S', '-c', get_bios()]
+
+
+def read(path):
+    with open(path) as file:
+        return file.read()
+
+
+def main():
+    with Connection.from_command(COMMAND) as conn:
+        # What remote code raises arrives as itself.
+        try:
+            conn.call(read, '/no/such/file')
+        except FileNotFoundError as error:
+            print(type(error).__name__, error.filename)
+
+        # Nothing special about imports that remote code tries itself.
+        try:
+            conn.call(__import__, 'this_is_missing')
+        except ModuleNotFoundError as error:
+            print(type(error).__name__, error.name)
+
+        # This one call failed: a lock cannot be pickled. The connection goes on.
+        try:
+            conn.execute('import threading; threading.Lock()')
+        except OperationError as error:
+            print(type(error).__name__)
+
+    conn = Connection.from_command(COMMAND)
+    try:
+        conn.execute('import os; os._exit(3)')
+    except DisconnectError as error:
+        print(type(error).__name__)  # and so will every later call
+    finally:
+        conn.cancel()
+        conn.close()
+
+
+if __name__ == '__main__':
+    main()

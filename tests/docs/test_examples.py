@@ -1,0 +1,120 @@
+"""Each script that the documentation shows runs and prints what the documentation says."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.waiting import SECOND
+
+if TYPE_CHECKING:
+    from support.sshd import Sshd
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / 'docs' / 'examples'
+OUTPUTS = sorted(EXAMPLES.rglob('*.out'))
+PAGES = [ROOT / 'README.rst', *sorted((ROOT / 'docs').rglob('*.rst'))]
+
+
+@pytest.fixture
+def ssh_that_reaches_us(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lead every host name to the tests' sshd, for scripts that call plain `ssh`."""
+    program = tmp_path / 'bin' / 'ssh'
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {sshd.config} "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv('PATH', f'{program.parent}{os.pathsep}{os.environ["PATH"]}')
+
+
+def run_python(*arguments: object) -> str:
+    run = subprocess.run(
+        [sys.executable, '-W', 'error', *map(str, arguments)],
+        capture_output=True,
+        timeout=15 * SECOND,
+    )
+    assert run.stderr.decode() == ''
+    assert run.returncode == 0
+    return run.stdout.decode()
+
+
+def check_output(got: str, expected: str) -> None:
+    checker, flags = doctest.OutputChecker(), doctest.ELLIPSIS
+    if not checker.check_output(expected, got, flags):
+        example = doctest.Example('', expected)
+        pytest.fail(checker.output_difference(example, got, flags), pytrace=False)
+
+
+@pytest.mark.parametrize(
+    'output', OUTPUTS, ids=[str(path.relative_to(EXAMPLES).with_suffix('')) for path in OUTPUTS]
+)
+def test_example(output: Path, request: pytest.FixtureRequest) -> None:
+    script = output.with_suffix('.py')
+    hosts = []
+    if 'HOST' in script.read_text():
+        request.getfixturevalue('ssh_that_reaches_us')
+        hosts = ['wonderland']
+    check_output(run_python(script, *hosts), output.read_text())
+
+
+def test_every_script_says_what_it_prints() -> None:
+    scripts = {path for path in EXAMPLES.rglob('*.py') if '__main__' in path.read_text()}
+    assert scripts - {path.with_suffix('.py') for path in OUTPUTS} == {EXAMPLES / 'demo.py'}
+
+
+@pytest.mark.usefixtures('ssh_that_reaches_us')
+def test_demo_on_this_machine_and_over_ssh() -> None:
+    shown = run_python(EXAMPLES / 'demo.py', 'wonderland')
+    for expected in (
+        'connected in',
+        "measuring 'brie' in process",
+        "{'brie': 4, 'gouda': 5}",
+        "cheeses[1] == 'gouda'",
+        'demo: logged by process',
+        'ZeroDivisionError: division by zero',
+        'return sum(values) / len(values)',
+    ):
+        assert shown.count(expected) == 2, shown
+
+
+def test_demo_names_a_host_that_fails() -> None:
+    run = subprocess.run(
+        [sys.executable, EXAMPLES / 'demo.py', '-oBatchMode=yes'], capture_output=True
+    )
+    assert run.returncode == 1
+    assert 'Error: ' in run.stdout.decode()
+    assert 'Traceback' not in run.stderr.decode()
+
+
+def python_blocks(page: Path) -> list[str]:
+    blocks = re.findall(
+        r'^\.\. code-block:: python\n\n((?:    .*\n|\n)+)', page.read_text(), re.MULTILINE
+    )
+    return [re.sub('^    ', '', block, flags=re.MULTILINE) for block in blocks]
+
+
+@pytest.mark.usefixtures('ssh_that_reaches_us')
+def test_readme_example(tmp_path: Path) -> None:
+    script = tmp_path / 'readme.py'
+    script.write_text(python_blocks(ROOT / 'README.rst')[0])
+    check_output(run_python(script), "('...', ...)\n")
+
+
+@pytest.mark.parametrize('page', PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_code_on_the_page_is_python(page: Path) -> None:
+    for block in python_blocks(page):
+        ast.parse(block)
+
+
+def test_pages_have_blocks_at_all() -> None:
+    assert sum(len(python_blocks(page)) for page in PAGES) > 5
