@@ -1,0 +1,65 @@
+"""Run Python code in other Python processes, and let them call back.
+
+The core's names are here. What lies above it (`across.logging`, `across.servers` and so on) is
+imported from its own modules.
+"""
+
+from __future__ import annotations
+
+from ._core.connection import Connection, get_connection
+from ._core.debug import set_debug_level
+from ._core.errors import (
+    AcrossError,
+    AuthenticationError,
+    DisconnectError,
+    ForeignError,
+    OperationError,
+    ProtocolError,
+)
+from ._core.handlers import CurrentCall, check_cancelled, current_call
+from ._core.options import Options
+from ._core.values.proxies import Proxy, Reference, get_proxy_connection, ref
+
+# Wire format: pickles name these two.
+from ._core.values.proxies import unpack_owned as _owned
+from ._core.values.proxies import unpack_ref as _ref
+
+__version__ = '0.1.0.dev0'
+
+__all__ = [
+    'AcrossError',
+    'AuthenticationError',
+    'Connection',
+    'CurrentCall',
+    'DisconnectError',
+    'ForeignError',
+    'OperationError',
+    'Options',
+    'ProtocolError',
+    'Proxy',
+    'Reference',
+    'check_cancelled',
+    'current_call',
+    'get_bios',
+    'get_connection',
+    'get_proxy_connection',
+    'ref',
+    'set_debug_level',
+]
+
+
+def get_bios() -> str:
+    """Return a Python script that, run by ``python -c``, makes a bare Python serve a connection.
+
+    The script talks over its standard input and output, needs no library over there, and fetches
+    this one over the connection::
+
+        command = 'python3 -c ' + shlex.quote(get_bios())
+        with Connection.from_command(['ssh', 'wonderland', command]) as conn:
+            conn.call(os.mkdir, '/home/alice')
+
+    It accepts exported modules.
+    """
+    from ._core.travel.bios import get_bios
+
+    return get_bios()

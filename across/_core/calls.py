@@ -1,0 +1,219 @@
+"""The calling side of a connection: calls that were made and are not answered yet.
+
+Layer: just below :mod:`.link`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from typing import TYPE_CHECKING, Any, Callable
+
+from .errors import OperationError
+from .threads.baton import Waiter
+from .threads.cache import service_threads
+from .threads.context import context
+from .wire.frames import CALL, CANCEL, FAILURE, POST, Frame, encode, encode_parts
+
+if TYPE_CHECKING:
+    from .futures import CallFuture
+    from .link import Link
+
+
+class PendingCall(Waiter):
+    """A call of ours: its thread waits for the answer, unless it has a future."""
+
+    __slots__ = ('frame', 'future', 'id')
+
+    def __init__(self, id: int, future: CallFuture | None = None) -> None:
+        self.done = self.reading = self.busy = False
+        self.errand = self.lock = None
+        self.id = id
+        self.frame: Frame | None = None  # the answer; None when the link ended without one
+        self.future = future
+
+
+class Calls:
+    """Makes calls, and keeps those that are in flight."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._ids = itertools.count(1)
+        # In flight, by id; setting, getting and popping are atomic.
+        self.pending: dict[int, PendingCall] = {}
+        self._answered: deque[PendingCall] = deque()  # with futures that are to be completed
+        self._completing = False  # a service thread is on its way to them
+
+    # ---------------------------------------------------------------------------- waiting calls
+
+    def operation(self, name: str, *args: Any) -> Any:
+        """Have one of the :mod:`.operations` run at the peer."""
+        return self.request(name, args, {})
+
+    def request(self, func: Callable[..., Any] | str, args: Any, kwargs: Any) -> Any:
+        """Run a function at the peer; its result, or its exception raised."""
+        link = self._link
+        outer, context.connection = context.connection, link.owner
+        try:
+            link.wait_open()
+            call = PendingCall(next(self._ids))
+            frame, _, bulky = self._pack(CALL, call.id, func, args, kwargs)
+            self.pending[call.id] = call
+            try:
+                if not link.is_up:
+                    raise link.disconnected()
+                link.send(frame, True, bulky)
+                link.wait(call)
+            except BaseException:
+                self._abandon(call)
+                raise
+            if link.handlers.posts_unfinished and context.call is None:
+                link.handlers.run_posts()  # what came before the answer takes effect before it
+            return self._unpack(call)
+        finally:
+            context.connection = outer
+
+    def _pack(
+        self, kind: int, call_id: int, func: Any, args: Any, kwargs: Any
+    ) -> tuple[Any, list[int], bool]:
+        """Make a frame; also which of our objects it refers to, and whether it has large buffers."""
+        link = self._link
+        outer_call = context.call
+        parent = 0
+        if outer_call is not None and kind == CALL and outer_call.belongs_to(link):
+            parent = outer_call.id
+        packed = link.pickling.dumps((func, args, kwargs), 'the call')
+        limit = link.peer.max_frame_size if link.peer is not None else None
+        payload = packed.payload
+        if not packed.buffers and not packed.refs and len(payload) == 1:
+            frame: Any = encode(kind, call_id, parent, payload[0])
+            size = len(frame)
+        else:
+            frame = encode_parts(kind, call_id, parent, payload, packed.buffers, packed.refs)
+            size = sum(map(len, frame))
+        if limit is not None and size > limit:
+            link.drop_exports(packed.exported)
+            raise OperationError(
+                f'the arguments take {size} bytes, and {link.peer_name} accepts messages of up to '
+                f'{limit} bytes (option max_frame_size over there)'
+            )
+        return frame, packed.exported, bool(packed.buffers)
+
+    def _unpack(self, call: PendingCall) -> Any:
+        frame = call.frame
+        if frame is None:
+            raise self._link.disconnected()
+        if frame.kind == FAILURE:
+            raise self._link.unpack_failure(frame)
+        return self._link.unpack(frame) if frame.payload else None
+
+    def _abandon(self, call: PendingCall) -> None:
+        """Nobody waits for the answer any longer: it will be dropped, and the peer is told."""
+        link = self._link
+        abandoned = self.pending.pop(call.id, None)
+        if abandoned is None and call.frame is not None:
+            link.give_back_unread(call.frame)
+        elif link.is_up:
+            link.try_send(encode(CANCEL, call.id))
+
+    # ------------------------------------------------------------------------ calls with futures
+
+    def submit(self, func: Callable[..., Any], args: Any, kwargs: Any) -> CallFuture:
+        """Begin a call; a future for its result."""
+        from .futures import CallFuture
+
+        link = self._link
+        outer, context.connection = context.connection, link.owner
+        try:
+            link.wait_open()
+            call = PendingCall(next(self._ids))
+            future = call.future = CallFuture(self, call)
+            outer_call, context.call = context.call, None  # not part of it: it may outlive it
+            try:
+                frame, _, bulky = self._pack(CALL, call.id, func, args, kwargs)
+            finally:
+                context.call = outer_call
+            self.pending[call.id] = call
+            try:
+                if not link.is_up:
+                    raise link.disconnected()
+                link.send(frame, True, bulky)
+            except BaseException:
+                self._abandon(call)
+                raise
+            link.find_reader()
+            return future
+        finally:
+            context.connection = outer
+
+    def cancel(self, call: PendingCall) -> None:
+        """The future of a call was cancelled."""
+        self._abandon(call)
+
+    def deliver(self, call: PendingCall) -> None:
+        """Complete a future, in a service thread: unpickling and callbacks are user code."""
+        self._answered.append(call)
+        if not self._completing:
+            self._completing = True
+            service_threads.run(self._complete)
+
+    def _complete(self) -> None:
+        link = self._link
+        context.connection = link.owner
+        while True:
+            self._completing = False
+            while self._answered:
+                try:
+                    call = self._answered.popleft()
+                except IndexError:
+                    break
+                future = call.future
+                assert future is not None
+                if link.handlers.posts_unfinished:
+                    link.handlers.run_posts()
+                if not future.complete(lambda call=call: self._unpack(call)):  # type: ignore[misc]
+                    if call.frame is not None:
+                        link.give_back_unread(call.frame)
+            if not self._answered or self._completing:
+                break
+        context.connection = None
+
+    # ---------------------------------------------------------------------------------- posts
+
+    def post(self, func: Callable[..., Any] | str, *args: Any) -> None:
+        """Have the peer run a function, in order with other posts, without an answer."""
+        link = self._link
+        outer, context.connection = context.connection, link.owner
+        try:
+            frame, exported, _ = self._pack(POST, 0, func, args, {})
+            if not link.is_up:
+                link.drop_exports(exported)
+                raise link.disconnected()
+            link.send(frame)
+        finally:
+            context.connection = outer
+
+    # ---------------------------------------------------------------------------------- ending
+
+    def add_farewell(self) -> PendingCall:
+        """What a closing thread waits with; done when the link has ended."""
+        farewell = self.pending[0] = PendingCall(0)
+        return farewell
+
+    def fail_all(self) -> None:
+        """The link has ended: wake all who wait."""
+        while self.pending:
+            try:
+                _, call = self.pending.popitem()
+            except KeyError:
+                break
+            if call.future is None:
+                self._link.baton.finish(call)
+            else:
+                self.deliver(call)
+
+    def forget(self) -> None:
+        """In a forked child: the threads that wait don't exist here."""
+        self.pending = {}
+
+

@@ -1,0 +1,418 @@
+"""Connections: the public face of the core.
+
+Layer: the top of the core. All the work is done by the :class:`.link.Link`.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any, Callable
+
+from .errors import DisconnectError, ProtocolError
+from .handshake import describe_process, shake_hands
+from .link import Link
+from .options import Options
+from .threads.context import context
+
+if TYPE_CHECKING:
+    import socket
+    import subprocess
+    from concurrent.futures import Future
+    from types import ModuleType
+
+    from .transports.base import Transport
+
+# Those that still have to be ended when the interpreter exits, and declared dead after a fork.
+_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+
+class Connection:
+    """A connection to another Python process, for running code there, and vice versa.
+
+    Made by one of the ``from_…`` methods, which connect in the background: :meth:`call` and the
+    like wait for that, and so does the ``with`` statement, which also closes the connection at its
+    end::
+
+        with Connection.from_tcp('wonderland', 1865) as conn:
+            conn.call(os.mkdir, '/home/alice')
+
+    Threads: any number of threads may use a connection at the same time, on both sides, and calls
+    may be nested to any depth.
+    """
+
+    __module__ = 'across'
+
+    def __init__(self, transport: Transport, options: Options | None) -> None:
+        options = _check_options(options)
+        self._link = Link(self, transport, options, describe_process(options))
+        _register(self)
+        self._link.start(shake_hands)
+
+    # ------------------------------------------------------------------------------- making one
+
+    @classmethod
+    def from_tcp(cls, host: str, port: int, *, options: Options | None = None) -> Connection:
+        """Connect over TCP, to each address of a host in turn.
+
+        Args:
+            host: Name or address (IPv4 or IPv6).
+            port: Port number, 1 to 65535.
+            options: What to tune; see :class:`Options`.
+
+        Raises:
+            TypeError, ValueError: ``host`` or ``port`` makes no sense.
+        """
+        from .transports.sockets import TcpTransport
+
+        _check_options(options)
+        return cls(TcpTransport(host, port), options)
+
+    @classmethod
+    def from_unix(cls, path: str, *, options: Options | None = None) -> Connection:
+        """Connect over a Unix domain socket.
+
+        Args:
+            path: Of the socket.
+            options: What to tune; see :class:`Options`.
+        """
+        from .transports.sockets import UnixTransport
+
+        _check_options(options)
+        return cls(UnixTransport(path), options)
+
+    @classmethod
+    def from_socket(cls, sock: socket.socket, *, options: Options | None = None) -> Connection:
+        """Use a connected stream socket, which the connection then owns.
+
+        Args:
+            sock: TCP or Unix, as a server's ``accept()`` returns it.
+            options: What to tune; see :class:`Options`.
+
+        Raises:
+            TypeError, ValueError: ``sock`` is something else.
+        """
+        from .transports.sockets import SocketTransport
+
+        _check_options(options)
+        return cls(SocketTransport(sock), options)
+
+    @classmethod
+    def from_pipes(cls, in_pipe: Any, out_pipe: Any, *, options: Options | None = None) -> Connection:
+        """Use a pair of pipes, which the connection then owns.
+
+        Args:
+            in_pipe: File object to read from, as of ``os.fdopen(fd, 'rb')``.
+            out_pipe: File object to write to, as of ``os.fdopen(fd, 'wb')``.
+            options: What to tune; see :class:`Options`.
+        """
+        from .transports.streams import PipeTransport
+
+        _check_options(options)
+        return cls(PipeTransport(in_pipe, out_pipe), options)
+
+    @classmethod
+    def from_stdio(cls, *, options: Options | None = None) -> Connection:
+        """Use this process's standard input and output, which the connection then owns.
+
+        From then on ``sys.stdin`` is empty, and what is printed, by this process or its children,
+        goes to standard error: nothing can get into the stream of the connection.
+
+        Args:
+            options: What to tune; see :class:`Options`.
+
+        Raises:
+            ValueError: A connection has them already.
+        """
+        from .transports.stdio import StdioTransport
+
+        _check_options(options)
+        return cls(StdioTransport(), options)
+
+    @classmethod
+    def from_command(cls, args: list[str], *, options: Options | None = None) -> Connection:
+        """Start a child process, and talk with it over its standard input and output.
+
+        Args:
+            args: The program and its arguments. Its standard error is ours.
+            options: What to tune; see :class:`Options`.
+        """
+        from .transports.processes import ProcessTransport
+
+        _check_options(options)
+        return cls(ProcessTransport(args), options)
+
+    @classmethod
+    def from_shell(cls, script: str, *, options: Options | None = None) -> Connection:
+        """Start a shell (``/bin/sh``) that runs a script, and talk with it like with a command.
+
+        Args:
+            script: What the shell runs.
+            options: What to tune; see :class:`Options`.
+        """
+        from .transports.processes import ProcessTransport
+
+        _check_options(options)
+        if not isinstance(script, str):
+            raise TypeError(f'the script must be a str, not {type(script).__name__}')
+        return cls(ProcessTransport(['/bin/sh', '-c', script]), options)
+
+    @classmethod
+    def from_process(
+        cls, proc: subprocess.Popen[Any], *, options: Options | None = None
+    ) -> Connection:
+        """Use a child process that runs already; the connection then waits for its end, too.
+
+        Args:
+            proc: Started with ``stdin=PIPE`` and ``stdout=PIPE``.
+            options: What to tune; see :class:`Options`.
+
+        Raises:
+            TypeError, ValueError: ``proc`` is something else, or lacks a pipe.
+        """
+        from .transports.processes import ProcessTransport
+
+        _check_options(options)
+        return cls(ProcessTransport.from_popen(proc), options)
+
+    # ------------------------------------------------------------------------------- using it
+
+    def call(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Call a function in the remote process, and return its result.
+
+        Functions and classes of importable modules travel by reference, those of ``__main__``,
+        lambdas and closures by value; arguments and results are pickled. An ``async def``
+        function is awaited over there.
+
+        Args:
+            func: What to call.
+            *args: Its arguments.
+            **kwargs: Its keyword arguments.
+
+        Raises:
+            OperationError: The call could not be made, or its result not be brought back.
+            DisconnectError: The connection is gone.
+            Exception: Whatever the function raised, with the remote traceback.
+        """
+        if not callable(func):
+            raise TypeError(f'expected a function to call, not {type(func).__name__!r}')
+        return self._link.calls.request(func, args, kwargs)
+
+    def call_ref(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Call a function in the remote process, and return a :class:`Proxy` of its result.
+
+        For what can't be pickled, or should stay over there::
+
+            fh = conn.call_ref(open, 'extinct_species', 'w')
+            fh.write('dinosaurs')
+            fh.close()
+
+        Args and errors are those of :meth:`call`.
+        """
+        if not callable(func):
+            raise TypeError(f'expected a function to call, not {type(func).__name__!r}')
+        return self._link.calls.operation('call_ref', func, args, kwargs)
+
+    def submit(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Begin a call, and return a :class:`concurrent.futures.Future` for its result.
+
+        ``Future.cancel()`` drops the result and tells the remote process: there
+        ``current_call().cancelled`` turns true and :func:`check_cancelled` raises.
+
+        Args and errors are those of :meth:`call`; what goes wrong over there is in the future.
+        """
+        if not callable(func):
+            raise TypeError(f'expected a function to call, not {type(func).__name__!r}')
+        return self._link.calls.submit(func, args, kwargs)
+
+    def replicate(self, obj: Any) -> Any:
+        """Make a copy of an object in the remote process, and return a :class:`Proxy` of it.
+
+        Raises:
+            OperationError: The object can't be pickled here or unpickled there.
+        """
+        return self._link.calls.operation('replicate', obj)
+
+    def execute(self, source: str, /, **vars: Any) -> Any:
+        """Run a piece of source code in the remote process.
+
+        ::
+
+            conn.execute('2 + 2')
+            conn.execute('two = 2; two + two')
+            conn.execute('x + x', x=2)
+
+        Args:
+            source: Statements. Each execution has a namespace of its own.
+            **vars: Variables for it.
+
+        Returns:
+            The value of the last statement if that is an expression, else None.
+
+        Raises:
+            SyntaxError: As the remote Python sees it.
+            Exception: Whatever the code raised.
+        """
+        if not isinstance(source, str):
+            raise TypeError(f'the source must be a str, not {type(source).__name__}')
+        return self._link.calls.operation('execute', source, vars)
+
+    def export(self, *modules: str | ModuleType) -> None:
+        """Make local modules importable in the remote process.
+
+        Submodules come with their package. Over there these modules come ahead of installed ones.
+        With ``'__main__'`` exported, what is defined there travels by reference.
+
+        Args:
+            *modules: Names of top-level modules, or the modules.
+
+        Raises:
+            ValueError: A name is not that of a top-level module, or its module can't travel.
+            OperationError: The remote connection was not made with
+                ``Options(accept_exported_modules=True)``.
+        """
+        link = self._link
+        names = link.exporter.add(*modules)
+        link.calls.operation('export', names)
+        link.pickling.by_reference.update(name for name in names if name == '__main__')
+
+    # -------------------------------------------------------------------------------- ending it
+
+    def is_connected(self) -> bool:
+        """Tell whether calls can be made: the handshake succeeded, and nothing ended it since."""
+        return self._link.is_up and self._link.cancel_reason is None
+
+    def wait(self) -> None:
+        """Wait until the remote process closes the connection, or something breaks it.
+
+        Raises:
+            DisconnectError: It was broken.
+        """
+        self._link.wait_ended()
+        if not self._link.clean:
+            self._raise()
+
+    def cancel(self) -> None:
+        """Abort everything, now: whatever waits on this connection gets a :exc:`DisconnectError`.
+
+        A child process is killed. :meth:`close` still has to be called, and then says nothing to
+        the peer.
+
+        Threads: any; never blocks, takes no lock: may be called in a signal handler.
+        """
+        self._link.cancel('it was cancelled')
+
+    def close(self) -> None:
+        """End the connection, and free all that it holds; waits for a child process to end.
+
+        Calls that are in flight, in either direction, end with a :exc:`DisconnectError`. A second
+        close does nothing.
+
+        Raises:
+            ProtocolError: The peer did not speak the protocol.
+            DisconnectError: The connection had been broken, or cancelled, before.
+        """
+        if self._link.close() and not self._link.clean:
+            self._raise()
+
+    def __enter__(self) -> Connection:
+        """Wait until the connection is made."""
+        link = self._link
+        try:
+            link.wait_open()
+            if not link.is_up:
+                self._raise()
+        except BaseException:
+            link.cancel('the connection could not be made')
+            link.close()
+            raise
+        return self
+
+    def __exit__(self, exc_type: Any, exc: Any, traceback: Any) -> None:
+        try:
+            self.close()
+        except (DisconnectError, ProtocolError):
+            if exc is None:
+                raise  # else the block's own exception says more
+
+    def __repr__(self) -> str:
+        link = self._link
+        states = ('new', 'connecting', 'connected', 'closing', 'closed')
+        return f'<Connection to {link.name}, {states[link.state]}>'
+
+    def _raise(self) -> None:
+        if isinstance(self._link.cause, ProtocolError):
+            raise self._link.cause
+        raise self._link.disconnected()
+
+
+def get_connection() -> Connection:
+    """Return the connection that the current thread packs, unpacks or runs a call for.
+
+    Raises:
+        ValueError: It does none of these.
+    """
+    connection = context.connection
+    if connection is None:
+        raise ValueError('this thread works for no connection')
+    return connection  # type: ignore[no-any-return]
+
+
+get_connection.__module__ = 'across'
+
+
+def _check_options(options: Options | None) -> Options:
+    if options is None:
+        return Options()
+    if not isinstance(options, Options):
+        raise TypeError(f'options must be an instance of across.Options, not {type(options).__name__}')
+    return options
+
+
+def _register(connection: Connection) -> None:
+    """See to it that a connection ends with the interpreter, and dies in a forked child."""
+    if not _hooks:
+        import atexit
+        import os
+
+        _hooks.append(atexit.register(_at_exit))
+        if hasattr(os, 'register_at_fork'):
+            os.register_at_fork(after_in_child=_after_fork)
+    _connections.add(connection)
+
+
+_hooks: list[Any] = []
+
+
+def _at_exit() -> None:
+    for connection in list(_connections):
+        connection.cancel()
+    for connection in list(_connections):
+        connection._link.close()
+
+
+def _after_fork() -> None:
+    from .threads.cache import service_threads
+    from .threads.watchdog import watchdog
+
+    for connection in list(_connections):
+        connection._link.forked()
+    _connections.clear()
+    service_threads.forget()
+    watchdog.forget()
+
+
+def serve_stdio(options: dict[str, Any]) -> None:
+    """What a bare Python does once it has the library: serve whoever booted it, until the end.
+
+    Args:
+        options: Those of the other side, as far as they concern this one.
+    """
+    settings = Options(**options).copy(accept_exported_modules=True, forward_stdio=False)
+    connection = Connection.from_stdio(options=settings)
+    try:
+        connection._link.importer.accept(['across', 'cloudpickle', 'tblib'])
+        connection.wait()
+    except DisconnectError:
+        pass  # whoever booted us is gone; nobody is left to tell
+    finally:
+        connection._link.close()

@@ -1,0 +1,58 @@
+"""Snippets of source: run the statements, return the value of the last expression.
+
+Layer: just below :mod:`.connection`. Fetched by a bare peer when first used.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import linecache
+from typing import Any
+
+_numbers = itertools.count(1)
+# Sources kept for tracebacks.
+_KEPT = 100
+_names: list[str] = []
+
+
+def execute(source: str, variables: dict[str, Any]) -> Any:
+    """Run source code in a namespace of its own.
+
+    Args:
+        source: Statements. Indentation common to all lines is dropped.
+        variables: What the code finds in its namespace.
+
+    Returns:
+        The value of the last statement if that is an expression, else None. With a top-level
+        ``await`` the code runs in an event loop.
+    """
+    import textwrap
+
+    name = f'<execute {next(_numbers)}>'
+    source = textwrap.dedent(source)
+    _remember(name, source)
+    tree = ast.parse(source, name)
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    namespace: dict[str, Any] = {'__name__': '__across__', '__builtins__': __builtins__, **variables}
+    _run(compile(tree, name, 'exec', ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), namespace)
+    if last is None:
+        return None
+    code = compile(ast.Expression(last.value), name, 'eval', ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    return _run(code, namespace)
+
+
+def _run(code: Any, namespace: dict[str, Any]) -> Any:
+    result = eval(code, namespace)
+    if hasattr(result, 'cr_frame') and result.cr_code is code:
+        import asyncio
+
+        return asyncio.run(result)
+    return result
+
+
+def _remember(name: str, source: str) -> None:
+    linecache.cache[name] = (len(source), None, source.splitlines(True), name)
+    _names.append(name)
+    if len(_names) > _KEPT:
+        linecache.cache.pop(_names.pop(0), None)

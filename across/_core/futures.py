@@ -1,0 +1,45 @@
+"""Futures for calls that nobody waits for yet.
+
+Fetched by a bare peer when first used, and imported when first used here:
+:mod:`concurrent.futures` costs milliseconds.
+
+Layer: just below :mod:`.connection`.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Callable
+
+if TYPE_CHECKING:
+    from .calls import Calls, PendingCall
+
+
+class CallFuture(Future):  # type: ignore[type-arg]  # subscriptable from Python 3.9 on
+    """A future for the result of a call."""
+
+    def __init__(self, calls: Calls, call: PendingCall) -> None:
+        super().__init__()
+        self._calls = calls
+        self._call = call
+
+    def cancel(self) -> bool:
+        """Drop the result, and tell the peer: there ``current_call().cancelled`` turns true."""
+        if self.cancelled():
+            return True
+        if not super().cancel():
+            return False
+        self._calls.cancel(self._call)
+        return True
+
+    def complete(self, get_result: Callable[[], Any]) -> bool:
+        """Set the result, or the exception that getting it raises; False if it was cancelled."""
+        if not self.set_running_or_notify_cancel():
+            return False
+        try:
+            result = get_result()
+        except BaseException as exc:
+            self.set_exception(exc)
+        else:
+            self.set_result(result)
+        return True

@@ -1,0 +1,229 @@
+"""The serving side of a connection: runs the peer's calls, and its posts.
+
+Layer: just below :mod:`.connection`; one object for each link.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+from . import operations
+from .errors import OperationError
+from .threads.cache import service_threads
+from .threads.context import context
+from .wire.frames import FAILURE, RESULT, Frame, encode, encode_parts
+
+if TYPE_CHECKING:
+    from .link import Link
+
+
+class CurrentCall:
+    """The call that the current thread runs for a peer; see :func:`current_call`.
+
+    Attributes:
+        cancelled: Whether nobody waits for the result any more: the caller cancelled the call, or
+            the connection is gone.
+    """
+
+    __slots__ = ('_frame', '_link', 'cancelled', 'id')
+
+    def __init__(self, link: Link, frame: Frame) -> None:
+        self._link = link
+        self._frame = frame
+        self.id = frame.id
+        self.cancelled = False
+
+    def belongs_to(self, link: Link) -> bool:
+        return self._link is link
+
+    @property
+    def connection(self) -> Any:
+        """The connection that the call came over."""
+        return self._link.owner
+
+
+def current_call() -> CurrentCall:
+    """Return the call that the current thread runs for a peer.
+
+    Raises:
+        ValueError: This thread runs no such call.
+    """
+    call = context.call
+    if call is None:
+        raise ValueError('this thread runs no call of a peer')
+    return call  # type: ignore[no-any-return]
+
+
+def check_cancelled() -> None:
+    """Raise an error if the call that the current thread runs was cancelled.
+
+    Does nothing in a thread that runs no call, so that a function may use it wherever it runs.
+
+    Raises:
+        concurrent.futures.CancelledError: The caller doesn't wait any longer.
+    """
+    call = context.call
+    if call is not None and call.cancelled:
+        from concurrent.futures import CancelledError
+
+        raise CancelledError('the caller does not wait for this call any longer')
+
+
+class Handlers:
+    """Calls of the peer: queued by the reader, run by service threads."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self.queue: deque[CurrentCall] = deque()  # append and popleft are atomic
+        self._running: dict[int, CurrentCall] = {}  # queued ones included
+        self._colleague_comes = False  # a service thread is on its way to the queue
+        self._posts: deque[Frame] = deque()
+        self._posts_arrived = 0  # written by the reader only
+        self._posts_done = 0  # guarded by `_posts_lock`
+        # Keeps posts one at a time and in their order. The one lock that is held over user code:
+        # a thread takes it while it holds no other, and only a caller at the outermost level waits
+        # for it.
+        self._posts_lock = RLock()
+
+    # ------------------------------------------------------------------ what the reader calls
+
+    def add_call(self, frame: Frame) -> CurrentCall | None:
+        """Register a call; None if there are too many, which its caller is told."""
+        link = self._link
+        call = CurrentCall(link, frame)
+        limit = link.options.max_calls
+        if limit is not None and len(self._running) >= limit:
+            service_threads.run(lambda: self._refuse(frame, limit))
+            return None
+        self._running[frame.id] = call
+        return call
+
+    def _refuse(self, frame: Frame, limit: int) -> None:
+        self._link.give_back_unread(frame)
+        error = OperationError(
+            f'{self._link.here} has {limit} calls of this connection in flight already (option max_calls)'
+        )
+        self._link.reply(self._pack_failure(frame.id, error))
+
+    def add_post(self, frame: Frame) -> None:
+        self._posts_arrived += 1
+        self._posts.append(frame)
+        if len(self._posts) == 1:
+            service_threads.run(self.run_posts)
+
+    def cancel(self, call_id: int) -> None:
+        call = self._running.get(call_id)
+        if call is not None:
+            call.cancelled = True
+
+    def cancel_all(self) -> None:
+        for call in list(self._running.values()):
+            call.cancelled = True
+
+    def call_colleague(self) -> None:
+        """Get one more thread to work on the queue, unless one is on its way."""
+        if not self._colleague_comes:
+            self._colleague_comes = True
+            service_threads.run(self._help)
+
+    # ----------------------------------------------------------------- what service threads call
+
+    def _help(self) -> None:
+        self._colleague_comes = False
+        self.work()
+
+    def work(self) -> None:
+        """Run queued calls until there are none. A call may block: the rest goes to colleagues."""
+        queue = self.queue
+        while queue:
+            try:
+                call = queue.popleft()
+            except IndexError:
+                return
+            if queue:
+                self.call_colleague()
+            self.run(call)
+
+    def run(self, call: CurrentCall) -> None:
+        """Run a call in this thread, and answer it."""
+        link = self._link
+        frame = call._frame
+        if call.cancelled:
+            del self._running[frame.id]
+            link.give_back_unread(frame)
+            return
+        outer = context.call, context.connection
+        context.call, context.connection = call, link.owner
+        try:
+            try:
+                reply = self._run(frame)
+            except BaseException as exc:
+                reply = self._pack_failure(frame.id, exc)
+        finally:
+            context.call, context.connection = outer
+            self._running.pop(frame.id, None)
+        if link.forwarding is not None:
+            link.forwarding.flush()
+        if call.cancelled:
+            link.drop_exports(reply[1])
+        else:
+            link.reply(reply)
+
+    def _run(self, frame: Frame) -> tuple[Any, list[int]]:
+        link = self._link
+        func, args, kwargs = link.unpack(frame)
+        if type(func) is str:
+            result = operations.TABLE[func](link, *args)
+        else:
+            result = func(*args, **kwargs)
+        if hasattr(result, 'cr_frame'):  # a coroutine: what an `async def` function returns
+            import asyncio
+
+            result = asyncio.run(result)
+        if result is None:
+            return encode(RESULT, frame.id), []
+        packed = link.pickling.dumps(result, 'the result')
+        if not packed.buffers and not packed.refs and len(packed.payload) == 1:
+            return encode(RESULT, frame.id, 0, packed.payload[0]), []
+        parts = encode_parts(RESULT, frame.id, 0, packed.payload, packed.buffers, packed.refs)
+        return parts, packed.exported
+
+    def _pack_failure(self, call_id: int, exc: BaseException) -> tuple[Any, list[int]]:
+        packed = self._link.pack_failure(exc)
+        parts = encode_parts(FAILURE, call_id, 0, packed.payload, packed.buffers, packed.refs)
+        return parts, packed.exported
+
+    # -------------------------------------------------------------------------------- posts
+
+    @property
+    def posts_unfinished(self) -> bool:
+        return self._posts_arrived != self._posts_done
+
+    def run_posts(self) -> None:
+        """Run what the peer posted, in order; returns when all that arrived so far is through."""
+        with self._posts_lock:
+            while self._posts:
+                self._run_post(self._posts[0])
+                self._posts.popleft()
+                self._posts_done += 1
+
+    def _run_post(self, frame: Frame) -> None:
+        link = self._link
+        outer, context.connection = context.connection, link.owner
+        try:
+            func, args, kwargs = link.unpack(frame)
+            if type(func) is str:
+                operations.TABLE[func](link, *args)
+            else:
+                func(*args, **kwargs)
+        except BaseException as exc:  # nobody waits for an answer
+            link.log('WARNING', f'a message of the peer failed: {exc!r}')
+        finally:
+            context.connection = outer
+
+
+for _public in (CurrentCall, current_call, check_cancelled):
+    _public.__module__ = 'across'
+del _public

@@ -1,0 +1,120 @@
+"""The handshake: greetings are exchanged; a bare peer is given the library first.
+
+Layer: just below :mod:`.connection`. Runs in the link's first service thread.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from .errors import ProtocolError
+from .wire.greeting import Greeting, GreetingDecoder, PeerInfo, encode_greeting
+
+if TYPE_CHECKING:
+    from .link import Link
+    from .options import Options
+
+_OLDEST = (3, 8)
+
+
+def describe_process(options: Options) -> PeerInfo:
+    """What this process tells its peers about itself."""
+    return PeerInfo(
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        implementation=sys.implementation.name,
+        version=tuple(sys.version_info[:3]),
+        cache_tag=sys.implementation.cache_tag or '',
+        executable=sys.executable or '',
+        platform=sys.platform,
+        timeout=options.timeout,
+        max_frame_size=options.max_frame_size,
+    )
+
+
+class _Deadline:
+    """What is left of the time that connecting and the handshake may take together."""
+
+    def __init__(self, timeout: float | None) -> None:
+        self._timeout = timeout
+        self._end = None if timeout is None else time.monotonic() + timeout
+
+    def left(self) -> float | None:
+        if self._end is None:
+            return None
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f'no handshake within {self._timeout:g} s')
+        return left
+
+
+def shake_hands(link: Link) -> None:
+    """Connect a link's transport and agree with the peer.
+
+    Raises:
+        ProtocolError: The peer speaks something else.
+        OSError, Cancelled: There is no connection.
+    """
+    deadline = _Deadline(link.options.timeout)
+    link.transport.connect(deadline.left())
+    decoder = GreetingDecoder()
+    _send(link, encode_greeting(link.info), deadline)
+    greeting = _receive(link, decoder, deadline)
+    if greeting.info is None:
+        _boot(link, greeting.cache_tag, deadline)
+        decoder = GreetingDecoder()
+        greeting = _receive(link, decoder, deadline)
+        if greeting.info is None:
+            raise ProtocolError('the peer asks for the library again and again')
+    link.log('INFO', f'connected to {greeting.info}, process {greeting.info.pid}')
+    link.open(greeting.info, decoder.rest)
+
+
+def _boot(link: Link, cache_tag: str, deadline: _Deadline) -> None:
+    """Give a bare Python the library."""
+    from .travel.bios import make_blob
+
+    name, _, digits = cache_tag.partition('-')
+    version = (int(digits[:1] or 0), int(digits[1:] or 0)) if digits.isdigit() else _OLDEST
+    if version < _OLDEST:
+        raise ProtocolError(
+            f'across needs Python 3.8 or newer over there, the peer is {name} {version[0]}.{version[1]}'
+        )
+    link.log('DEBUG', f'the peer is a bare {cache_tag}: sending the library')
+    _send(link, make_blob(cache_tag, link.options.portable()), deadline)
+
+
+def _send(link: Link, data: bytes, deadline: _Deadline) -> None:
+    view = memoryview(data)
+    while view:
+        count = link.transport.send([view])
+        view = view[count:]
+        if view and not count and not link.transport.wait_writable(deadline.left()):
+            deadline.left()
+
+
+def _receive(link: Link, decoder: GreetingDecoder, deadline: _Deadline) -> Greeting:
+    buffer = link.decoder.buffer
+    while True:
+        if not link.transport.wait_readable(deadline.left()):
+            deadline.left()
+        count = link.transport.receive_into(buffer)
+        if count == 0:
+            raise _ended(link, decoder)
+        if count > 0:
+            greeting = decoder.received(bytes(buffer[:count]))
+            if greeting is not None:
+                return greeting
+
+
+def _ended(link: Link, decoder: GreetingDecoder) -> Exception:
+    if decoder.is_empty:
+        return ConnectionError(f'{link.transport.ending()} before the handshake')
+    return ProtocolError(f'{decoder.describe()}; then {link.transport.ending()}')
+
+

@@ -1,0 +1,113 @@
+"""What one side may ask the other by name, beside calling functions.
+
+The names are part of the wire format: where a call's function is a string, it is one of these.
+
+Layer: just below :mod:`.connection`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable
+
+from .errors import OperationError
+from .values.proxies import Proxy, Reference, ref
+
+if TYPE_CHECKING:
+    from .link import Link
+
+
+def _call_ref(link: Link, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    result = func(*args, **kwargs)
+    if hasattr(result, 'cr_frame'):
+        import asyncio
+
+        result = asyncio.run(result)
+    return _as_reference(result)
+
+
+def _as_reference(value: Any) -> Any:
+    return value if isinstance(value, (Reference, Proxy)) else ref(value)
+
+
+def _replicate(link: Link, value: Any) -> Any:
+    return _as_reference(value)
+
+
+def _method(link: Link, obj: Any, name: str, args: Any, kwargs: Any) -> Any:
+    result = getattr(obj, name)(*args, **kwargs)
+    return ref(obj) if result is obj else result
+
+
+def _iter(link: Link, obj: Any) -> Any:
+    return ref(iter(obj))
+
+
+def _next(link: Link, iterator: Any) -> Any:
+    for item in iterator:
+        return (item,)
+    return ()
+
+
+def _exit(link: Link, obj: Any, exc: BaseException | None) -> Any:
+    if exc is None:
+        return obj.__exit__(None, None, None)
+    return obj.__exit__(type(exc), exc, exc.__traceback__)
+
+
+def _copy(link: Link, obj: Any) -> Any:
+    return obj
+
+
+def _execute(link: Link, source: str, variables: dict[str, Any]) -> Any:
+    from .execution import execute
+
+    return execute(source, variables)
+
+
+def _export(link: Link, names: list[str]) -> None:
+    if not link.options.accept_exported_modules:
+        raise OperationError(
+            f'{link.here} does not accept exported modules; create the connection there with '
+            'Options(accept_exported_modules=True)'
+        )
+    link.importer.accept(names)
+
+
+def _find_module(link: Link, fullname: str, cache_tag: str) -> Any:
+    return link.exporter.find_module(fullname, cache_tag)
+
+
+def _list_resources(link: Link, package: str, *path: str) -> Any:
+    return link.exporter.list_resources(package, *path)
+
+
+def _read_resource(link: Link, package: str, *path: str) -> Any:
+    return link.exporter.read_resource(package, *path)
+
+
+def _forward_stdio(link: Link) -> None:
+    link.start_forwarding()
+
+
+def _print(link: Link, stream: str, data: bytes) -> None:
+    from .forwarding import write_output
+
+    write_output(stream, data)
+
+
+TABLE: dict[str, Callable[..., Any]] = {
+    'call_ref': _call_ref,
+    'replicate': _replicate,
+    'method': _method,
+    'iter': _iter,
+    'next': _next,
+    'exit': _exit,
+    'copy': _copy,
+    'execute': _execute,
+    'export': _export,
+    'find_module': _find_module,
+    'list_resources': _list_resources,
+    'read_resource': _read_resource,
+    'forward_stdio': _forward_stdio,
+    'print': _print,
+}

@@ -1,0 +1,147 @@
+"""The reader role of a connection: at most one thread reads, the others wait or run handlers.
+
+Layer: threads. Knows nothing of messages or I/O. Tested with plain threads.
+"""
+
+from __future__ import annotations
+
+import _thread
+from typing import Any, Callable
+
+
+class Waiter:
+    """A thread that waits for an event which whoever reads will notice.
+
+    All attributes are guarded by the baton's mutex.
+    """
+
+    __slots__ = ('busy', 'done', 'errand', 'lock', 'reading')
+
+    def __init__(self) -> None:
+        self.done = False  # what this thread waits for has happened
+        self.reading = False  # this thread holds the baton
+        self.busy = False  # this thread runs an errand
+        self.errand: Any = None  # something that this very thread must do while it waits
+        self.lock: _thread.LockType | None = None  # made when the waiter first has to sleep
+
+
+class Baton:
+    """Says who reads.
+
+    Args:
+        on_free: Called, without the mutex, when the baton was left to nobody.
+    """
+
+    def __init__(self, on_free: Callable[[], None]) -> None:
+        self._on_free = on_free
+        #: Guards everything here, and the waiters. Never held over I/O, pickling or user code.
+        self.mutex = _thread.allocate_lock()
+        self.free = True
+        #: Goes up with each change of hands: the watchdog sees whether anything moves.
+        self.changes = 0
+        self._room: dict[Waiter, None] = {}  # who sleeps, in the order of arrival
+
+    def try_take(self) -> bool:
+        """Become the reader if there is none."""
+        with self.mutex:
+            if not self.free:
+                return False
+            self.free = False
+            self.changes += 1
+            return True
+
+    def take_or_sleep(self, waiter: Waiter, timeout: float = -1) -> bool:
+        """Become the reader, or sleep until woken.
+
+        Returns:
+            Whether the waiter is done, or reads now, or was woken for something else; False when
+            the timeout (seconds; -1: none) ran out.
+        """
+        with self.mutex:
+            if waiter.done or waiter.reading or waiter.errand is not None:
+                return True
+            if self.free:
+                self.free = False
+                self.changes += 1
+                waiter.reading = True
+                return True
+            if waiter.lock is None:
+                waiter.lock = _thread.allocate_lock()
+                waiter.lock.acquire()
+            self._room[waiter] = None
+        try:
+            if waiter.lock.acquire(timeout=timeout):
+                return True
+        except BaseException:  # KeyboardInterrupt
+            self.leave(waiter)
+            raise
+        return not self._left_room(waiter)
+
+    def _left_room(self, waiter: Waiter) -> bool:
+        """Take a sleeper out of the room; False if somebody else did, and is waking it."""
+        with self.mutex:
+            if waiter in self._room:
+                del self._room[waiter]
+                return True
+        assert waiter.lock is not None
+        waiter.lock.acquire()
+        return False
+
+    def leave(self, waiter: Waiter) -> None:
+        """Stop waiting, for whatever reason; passes the baton on if it was handed over meanwhile."""
+        with self.mutex:
+            waiter.done = True
+            self._room.pop(waiter, None)
+            reading = waiter.reading
+        if reading:
+            self.pass_on(waiter)
+
+    def finish(self, waiter: Waiter) -> None:
+        """Mark a waiter done and wake it."""
+        with self.mutex:
+            waiter.done = True
+            asleep = waiter in self._room
+            if asleep:
+                del self._room[waiter]
+        if asleep:
+            waiter.lock.release()  # type: ignore[union-attr]
+
+    def give_errand(self, waiter: Waiter, errand: Any) -> bool:
+        """Have the waiting thread do something, and wait on; False if it can't: it is done or busy."""
+        with self.mutex:
+            if waiter.done or waiter.busy:
+                return False
+            waiter.busy = True
+            waiter.errand = errand
+            asleep = waiter in self._room
+            if asleep:
+                del self._room[waiter]
+        if asleep:
+            waiter.lock.release()  # type: ignore[union-attr]
+        return True
+
+    def end_errand(self, waiter: Waiter) -> None:
+        with self.mutex:
+            waiter.busy = False
+
+    def pass_on(self, waiter: Waiter | None = None) -> None:
+        """Give the baton to who sleeps longest, else leave it free.
+
+        Args:
+            waiter: Who holds it, if that is a waiter.
+        """
+        with self.mutex:
+            if waiter is not None:
+                waiter.reading = False
+            self.changes += 1
+            for heir in self._room:
+                del self._room[heir]
+                heir.reading = True
+                break
+            else:
+                self.free = True
+                heir = None  # type: ignore[assignment]
+        if heir is not None:
+            heir.lock.release()  # type: ignore[union-attr]
+        else:
+            self._on_free()

@@ -1,0 +1,82 @@
+"""Service threads: they run what must not run in the thread that noticed it.
+
+One cache for the whole process. A thread that ends its job goes to the idle list and is the first
+to get the next job (last in, first out: its memory is warm, and those below it can end).
+
+Layer: threads.
+"""
+
+from __future__ import annotations
+
+import _thread
+import threading
+from typing import Callable
+
+# Seconds after which an idle thread ends: longer than the pauses within a burst of calls.
+IDLE_TIMEOUT = 5.0
+
+
+class _Worker:
+    __slots__ = ('job', 'wakeup')
+
+    def __init__(self, job: Callable[[], None]) -> None:
+        self.job: Callable[[], None] | None = job
+        # What the idle thread sleeps on; released by whoever took the worker off the idle list.
+        self.wakeup = _thread.allocate_lock()
+        self.wakeup.acquire()
+
+
+class ThreadCache:
+    """Runs jobs, each in a thread of its own."""
+
+    def __init__(self) -> None:
+        # Both operations on it, append and pop, are atomic: it needs no lock.
+        self._idle: list[_Worker] = []
+        self._count = 0
+
+    def run(self, job: Callable[[], None]) -> None:
+        """Run ``job()`` in a service thread, soon. It must not raise.
+
+        Threads: any; never blocks. The thread ends by itself when idle for a while, or at
+        :meth:`dismiss`.
+        """
+        try:
+            worker = self._idle.pop()
+        except IndexError:
+            worker = _Worker(job)
+            threading.Thread(target=self._work, args=(worker,), name='across-service', daemon=True).start()
+        else:
+            worker.job = job
+            worker.wakeup.release()
+
+    def dismiss(self) -> None:
+        """Let all idle threads end."""
+        while self._idle:
+            try:
+                worker = self._idle.pop()
+            except IndexError:
+                return
+            worker.job = None
+            worker.wakeup.release()
+
+    def _work(self, worker: _Worker) -> None:
+        job = worker.job
+        while job is not None:
+            job()
+            job = worker.job = None  # an idle thread must keep no connection alive
+            self._idle.append(worker)
+            if not worker.wakeup.acquire(timeout=IDLE_TIMEOUT):
+                try:
+                    self._idle.remove(worker)
+                except ValueError:
+                    worker.wakeup.acquire()  # taken off the list this moment: a job is on its way
+                else:
+                    return
+            job = worker.job
+
+    def forget(self) -> None:
+        """In a forked child: none of the threads exist any more."""
+        self._idle.clear()
+
+
+service_threads = ThreadCache()

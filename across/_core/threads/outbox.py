@@ -1,0 +1,164 @@
+"""What leaves a connection: frames in their order, each written by whoever has the send lock.
+
+Layer: threads. Knows nothing of messages: a frame is one ``bytes``, or a list of buffers.
+"""
+
+from __future__ import annotations
+
+import _thread
+from collections import deque
+from typing import Protocol, Union
+
+Buffer = Union[bytes, bytearray, memoryview]
+Frame = Union[bytes, 'list[Buffer]']
+
+# Above this many bytes queued, whoever may block waits until they are written.
+HIGH_WATER = 1 << 20
+# Small frames are written together up to this size: one system call for many of them.
+BATCH_SIZE = 1 << 16
+
+
+class Sink(Protocol):
+    """What the outbox needs of a transport."""
+
+    def send(self, buffers: list[Buffer]) -> int: ...
+    def wait_writable(self) -> bool: ...
+
+
+class Outbox:
+    """A queue of frames, and the right to write.
+
+    Args:
+        sink: Takes the bytes.
+    """
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        # The send lock: guards `_rest`, and calls of the sink. Whoever fails to get it leaves its
+        # frame in the queue: the holder looks there again after releasing it.
+        self._lock = _thread.allocate_lock()
+        self._queue: deque[Frame] = deque()  # append and popleft are atomic
+        self._rest: list[Buffer] = []  # of a frame that is partly written
+        self._counter = _thread.allocate_lock()  # guards `_queued`
+        self._queued = 0  # bytes in the queue
+        #: Set while bytes are being written and counted: an exception that comes in between (a
+        #: KeyboardInterrupt) leaves it unknown what the peer has received.
+        self.in_doubt = False
+
+    def put(self, frame: Frame, may_block: bool, flushed: bool = False) -> None:
+        """Send a frame, or leave it to the thread that is sending.
+
+        Args:
+            frame: The whole frame; its buffers must not change until it is written.
+            may_block: Whether this thread may wait for the peer to read. Never the reader.
+            flushed: Return only when the frame is written (needs ``may_block``).
+
+        Raises:
+            OSError: The stream is broken.
+            Cancelled: The transport was cancelled.
+        """
+        if not self._queue and self._lock.acquire(False):
+            try:
+                if not self._rest:
+                    done = self._write(frame if type(frame) is list else [frame], may_block)
+                else:
+                    self._enqueue(frame)
+                    done = self._drain(may_block)
+            finally:
+                self._lock.release()
+            if done and self._queue:
+                self.flush(may_block)
+            return
+        queued = self._enqueue(frame)
+        if may_block and (flushed or queued > HIGH_WATER):
+            with self._lock:
+                self._drain(True)
+        self.flush(may_block)
+
+    def flush(self, may_block: bool = False) -> None:
+        """Write what is queued, unless somebody else is at it."""
+        while self._queue or self._rest:
+            if not self._lock.acquire(False):
+                return
+            try:
+                done = self._drain(may_block)
+            finally:
+                self._lock.release()
+            if not done:
+                return
+
+    @property
+    def pending(self) -> bool:
+        """Whether something waits to be written and no thread is at it."""
+        return bool(self._queue or self._rest) and not self._lock.locked()
+
+    def close(self) -> None:
+        """Wait until nobody writes, and let nobody write any more. The sink must be cancelled."""
+        self._lock.acquire()
+        self._queue.clear()
+        self._rest = []
+
+    def _enqueue(self, frame: Frame) -> int:
+        with self._counter:
+            self._queued += _size(frame)
+            queued = self._queued
+        self._queue.append(frame)
+        return queued
+
+    def _drain(self, may_block: bool) -> bool:
+        """With the send lock: write all that is queued; False when the stream took no more."""
+        while True:
+            buffers = self._rest
+            if not buffers:
+                buffers = self._next_batch()
+                if not buffers:
+                    return True
+            if not self._write(buffers, may_block):
+                return False
+
+    def _next_batch(self) -> list[Buffer]:
+        """Take one large frame, or many small ones, off the queue."""
+        batch: list[Buffer] = []
+        size = 0
+        while self._queue and size < BATCH_SIZE:
+            frame = self._queue.popleft()
+            size += _size(frame)
+            if type(frame) is list:
+                batch += frame
+            else:
+                batch.append(frame)  # type: ignore[arg-type]
+        with self._counter:
+            self._queued -= size
+        return [b''.join(batch)] if 1 < len(batch) and size <= BATCH_SIZE else batch
+
+    def _write(self, buffers: list[Buffer], may_block: bool) -> bool:
+        """With the send lock: write buffers; False when some of them remain, in `_rest`."""
+        while True:
+            self.in_doubt = True
+            count = self._sink.send(buffers)
+            if len(buffers) == 1 and count == len(buffers[0]):
+                self._rest = []
+                self.in_doubt = False
+                return True
+            self._rest = buffers = _behind(buffers, count)
+            self.in_doubt = False
+            if not buffers:
+                return True
+            if not may_block:
+                if count == 0:
+                    return False
+            elif count == 0:
+                self._sink.wait_writable()
+
+
+def _size(frame: Frame) -> int:
+    return sum(map(len, frame)) if type(frame) is list else len(frame)
+
+
+def _behind(buffers: list[Buffer], count: int) -> list[Buffer]:
+    """What remains of the buffers behind the first `count` bytes."""
+    for i, buffer in enumerate(buffers):
+        if count < len(buffer):
+            return [memoryview(buffer)[count:], *buffers[i + 1 :]]
+        count -= len(buffer)
+    return []

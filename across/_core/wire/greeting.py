@@ -1,0 +1,159 @@
+"""The greeting: one line of ASCII text that each side sends first.
+
+::
+
+    ACROSS 1 peer host=wonderland pid=4242 implementation=cpython version=3.11.7 …
+    ACROSS 1 bios cpython-311
+
+The number is the version of the protocol. The first form is sent by a process that has the library,
+and is followed by frames. The second one is sent by a bare Python that waits for the library's
+code; once it has that, it sends the first form.
+
+Values are percent-encoded, so that a line can be split at spaces. Unknown keys are ignored; that
+leaves room for later versions. Nothing in a greeting is ever unpickled or evaluated.
+
+Layer: wire. No I/O.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..errors import ProtocolError
+
+VERSION = 1
+PREFIX = b'ACROSS '
+# Longer than any greeting can be; bounds what a stranger can make us keep.
+MAX_SIZE = 4096
+
+
+class PeerInfo(NamedTuple):
+    """What one side tells the other about itself."""
+
+    host: str
+    pid: int
+    implementation: str
+    version: tuple[int, ...]
+    cache_tag: str
+    executable: str
+    platform: str
+    timeout: float | None
+    max_frame_size: int | None
+
+    def __str__(self) -> str:
+        return f'{self.host} ({self.python})'
+
+    @property
+    def python(self) -> str:
+        """Implementation and version for messages, as in ``CPython 3.11.7``."""
+        name = 'CPython' if self.implementation == 'cpython' else self.implementation
+        return f'{name} {".".join(map(str, self.version))}'
+
+    def runs_code_of(self, other: PeerInfo) -> bool:
+        """Whether byte code compiled over there runs here (PEP 3147: the cache tag says so)."""
+        return self.cache_tag == other.cache_tag
+
+
+class Greeting(NamedTuple):
+    """A parsed greeting: of a peer, or of a bare Python (``info`` is None)."""
+
+    cache_tag: str
+    info: PeerInfo | None
+
+
+def encode_greeting(info: PeerInfo) -> bytes:
+    """The line that introduces this process."""
+    fields = info._asdict()
+    fields['version'] = '.'.join(map(str, info.version))
+    text = ' '.join(f'{key}={_quote(str(value))}' for key, value in fields.items() if value is not None)
+    return PREFIX + f'{VERSION} peer {text}\n'.encode('ascii')
+
+
+class GreetingDecoder:
+    """Finds the greeting at the start of the stream."""
+
+    def __init__(self) -> None:
+        self._data = b''
+        #: What was received behind the line.
+        self.rest = b''
+
+    def received(self, data: bytes) -> Greeting | None:
+        """Take in bytes; the greeting once it is complete.
+
+        Raises:
+            ProtocolError: This is no greeting; the message shows what came instead.
+        """
+        self._data += data
+        line, newline, rest = self._data.partition(b'\n')
+        if not self._data.startswith(PREFIX[: len(self._data)]) or len(line) > MAX_SIZE:
+            raise ProtocolError(self.describe())
+        if not newline:
+            return None
+        self.rest = rest
+        return _parse(line)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._data
+
+    def describe(self) -> str:
+        """What the peer sent instead of a greeting, for people."""
+        return f'the peer does not speak the protocol of across; it sent: {show_bytes(self._data)}'
+
+
+def show_bytes(data: bytes, limit: int = 500) -> str:
+    """Bytes as text that people can read: as it is where it is text, escaped where it is not."""
+    shown = data[:limit]
+    try:
+        text = shown.decode('utf-8').strip()
+    except UnicodeDecodeError:
+        text = ''
+    if not text or not all(char.isprintable() or char in '\r\n\t' for char in text):
+        text = repr(shown)[1:]
+    return text + (' …' if len(data) > limit else '')
+
+
+def _parse(line: bytes) -> Greeting:
+    words = line.decode('ascii', 'replace').split()
+    if len(words) < 3 or words[2] not in ('peer', 'bios'):
+        raise ProtocolError(f'the peer sent a greeting that makes no sense: {show_bytes(line)}')
+    if words[1] != str(VERSION):
+        raise ProtocolError(
+            f'the peer speaks version {words[1]} of the protocol, this side version {VERSION}; '
+            'install the same version of across on both sides'
+        )
+    if words[2] == 'bios':
+        return Greeting(words[3] if len(words) > 3 else '', None)
+    fields = dict(word.partition('=')[::2] for word in words[3:])
+    try:
+        info = PeerInfo(
+            host=_unquote(fields['host']),
+            pid=int(fields['pid']),
+            implementation=_unquote(fields['implementation']),
+            version=tuple(map(int, fields['version'].split('.'))),
+            cache_tag=_unquote(fields['cache_tag']),
+            executable=_unquote(fields['executable']),
+            platform=_unquote(fields['platform']),
+            timeout=float(fields['timeout']) if 'timeout' in fields else None,
+            max_frame_size=int(fields['max_frame_size']) if 'max_frame_size' in fields else None,
+        )
+    except (KeyError, ValueError):
+        raise ProtocolError(f'the peer sent a greeting that makes no sense: {show_bytes(line)}') from None
+    return Greeting(info.cache_tag, info)
+
+
+def _quote(text: str) -> str:
+    # urllib.parse would do, but costs a bare peer more to import than these two lines.
+    return ''.join(
+        char if char.isascii() and (char.isalnum() or char in '-._/:+,@') else
+        ''.join(f'%{byte:02x}' for byte in char.encode('utf-8', 'replace'))
+        for char in text
+    )
+
+
+def _unquote(text: str) -> str:
+    first, *rest = text.split('%')
+    data = first.encode('ascii')
+    for part in rest:
+        data += bytes.fromhex(part[:2]) + part[2:].encode('ascii')
+    return data.decode('utf-8', 'replace')
