@@ -107,7 +107,7 @@ def paint(colour: str, text: str) -> str:
 
 def main(hosts: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format='    %(name)s: %(message)s', stream=sys.stdout)
-    print(f'across {across.__version__}: nothing is installed on the other side, nothing left there')
+    print(f'across {across.__version__}: nothing installed on the other side, nothing left there')
     done = [demonstrate('This machine', LOCAL)]
     for host in hosts:
         # ssh joins its arguments and hands them to a shell, so the script has to be quoted.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import doctest
 import os
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import across
 from support.waiting import SECOND
 
 if TYPE_CHECKING:
@@ -114,6 +116,20 @@ def test_readme_example(tmp_path: Path) -> None:
 def test_code_on_the_page_is_python(page: Path) -> None:
     for block in python_blocks(page):
         ast.parse(block)
+
+
+@pytest.mark.parametrize('page', PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_names_on_the_page_exist(page: Path) -> None:
+    """Sphinx itself lets a wrong reference pass."""
+    text = page.read_text()
+    for name in re.findall(r'(?<!`)`~?(across(?:\.\w+)+)`', text):
+        pkgutil.resolve_name(name)
+
+
+def test_reference_describes_every_public_name() -> None:
+    pages = ''.join(page.read_text() for page in (ROOT / 'docs' / 'reference').glob('*.rst'))
+    described = re.findall(r'auto(?:class|function|exception):: across\.(\w+)', pages)
+    assert sorted(described) == sorted(set(across.__all__) - {'__version__'})
 
 
 def test_pages_have_blocks_at_all() -> None:
