@@ -30,4 +30,3 @@ napoleon_custom_sections = [('Threads', 'notes_style'), ('Source', 'notes_style'
 
 # Single backticks are references where there is something to refer to (tests/docs checks ours).
 default_role = 'py:obj'
-pygments_style = 'sphinx'

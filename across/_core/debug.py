@@ -51,7 +51,8 @@ def log(severity: str, peer: str, text: str) -> None:
         peer: Names the other side: ``host:port``, a path, a command.
         text: What happened.
 
-    Threads: any; one write call, so that lines of several threads do not mix.
+    Threads:
+        Any; one write call, so that lines of several threads do not mix.
     """
     if verbosity < (DETAILED if severity == 'DEBUG' else NORMAL):
         return

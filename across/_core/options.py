@@ -117,7 +117,8 @@ class Options:
         TypeError: An option is misspelt, or its value is of the wrong type.
         ValueError: A value makes no sense, such as a timeout of 0.
 
-    Threads: may be shared between threads and connections.
+    Threads:
+        May be shared between threads and connections.
     """
 
     timeout: float | None

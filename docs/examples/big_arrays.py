@@ -1,4 +1,4 @@
-"""Passes 64 MiB there and back. The array's memory is never pickled, and copied once a side."""
+"""Passes 64 MiB there and back."""
 
 import sys
 
@@ -6,7 +6,7 @@ import numpy
 
 from across import Connection, get_bios
 
-# numpy has compiled parts, which cannot travel: the other side needs it installed.
+# numpy has compiled parts, which cannot travel: it has to be installed there.
 COMMAND = [sys.executable, '-c', get_bios()]
 
 

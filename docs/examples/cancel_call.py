@@ -12,7 +12,7 @@ COMMAND = [sys.executable, '-I', '-S', '-c', get_bios()]
 def count(progress):
     try:
         for number in range(1_000_000):
-            across.check_cancelled()  # raises once nobody waits for the result any more
+            across.check_cancelled()  # raises once the call is cancelled
             time.sleep(0.01)
             if number == 0:
                 progress.append('started')

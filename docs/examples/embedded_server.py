@@ -11,7 +11,7 @@ STATE = {'requests': 0}
 
 
 def serve(listener):
-    """Give each client that connects a connection into this process, until the listener closes."""
+    """Give each client a connection into this process, until the listener closes."""
     while True:
         try:
             sock, _ = listener.accept()
@@ -33,7 +33,8 @@ def client(path):
 
 
 def main():
-    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+    listener = socket.socket(socket.AF_UNIX)
+    with tempfile.TemporaryDirectory() as folder, listener:
         path = os.path.join(folder, 'control')
         # Whoever can connect can run anything in here: nobody but us may.
         mask = os.umask(0o177)

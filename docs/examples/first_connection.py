@@ -4,7 +4,7 @@ import sys
 
 from across import Connection, get_bios
 
-# A bare interpreter: no packages (-S), no environment variables, nothing from this directory (-I).
+# A bare interpreter: no packages (-S), and nothing of this directory (-I).
 COMMAND = [sys.executable, '-I', '-S', '-c', get_bios()]
 
 

@@ -13,7 +13,7 @@ def load():
 
 
 def main():
-    # ssh joins its arguments with spaces and gives them to the login shell: quote for that shell.
+    # ssh hands this to the login shell over there, so it has to be quoted.
     script = 'python3 -c ' + shlex.quote(get_bios())
     with Connection.from_command(['ssh', *sys.argv[1:], script]) as conn:
         system, averages = conn.call(load)

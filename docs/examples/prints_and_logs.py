@@ -10,7 +10,7 @@ COMMAND = [sys.executable, '-I', '-S', '-c', get_bios()]
 
 
 def work():
-    # Over there: all that this logger gets goes to the logger of the same name over here.
+    # All that this logger gets over there goes to the one of its name over here.
     logger = logging.getLogger('rainbow')
     logger.setLevel(logging.INFO)
     logger.addHandler(across.logging.AcrossHandler())
@@ -21,7 +21,8 @@ def work():
 
 
 def main():
-    logging.basicConfig(level=logging.INFO, format='%(name)s: %(message)s', stream=sys.stdout)
+    layout = '%(name)s: %(message)s'
+    logging.basicConfig(level=logging.INFO, format=layout, stream=sys.stdout)
     options = Options(forward_stdio=True)
     with Connection.from_command(COMMAND, options=options) as conn:
         print(conn.call(work))

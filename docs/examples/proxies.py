@@ -28,10 +28,10 @@ def main():
         here = copy.deepcopy(counter)  # now as a copy
         print(type(here).__name__, here['e'])
 
-        # The other direction: the function over there calls the print function over here.
+        # The other way round: the function over there calls print over here.
         conn.call(report, ref(print), ['brie', 'gouda'])
 
-        words = conn.replicate(['feta', 'edam'])  # a copy over there, and a proxy of it
+        words = conn.replicate(['feta', 'edam'])  # a copy there, a proxy here
         print([word.upper() for word in words])
 
 

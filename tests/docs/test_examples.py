@@ -106,9 +106,10 @@ def python_blocks(page: Path) -> list[str]:
 
 
 @pytest.mark.usefixtures('ssh_that_reaches_us')
-def test_readme_example(tmp_path: Path) -> None:
-    script = tmp_path / 'readme.py'
-    script.write_text(python_blocks(ROOT / 'README.rst')[0])
+@pytest.mark.parametrize('page', ['README.rst', 'docs/index.rst'])
+def test_first_example(page: str, tmp_path: Path) -> None:
+    script = tmp_path / 'first.py'
+    script.write_text(python_blocks(ROOT / page)[0])
     check_output(run_python(script), "('...', ...)\n")
 
 
