@@ -7,11 +7,39 @@ bare peers.
 from __future__ import annotations
 
 #: The modules of the boot blob, each behind those that it imports. A bare peer fetches the others
-#: over the connection, when they are imported there.
+#: over the connection when it imports them.
 EAGER = (
-    'across',
     'across._core',
     'across._core.errors',
     'across._core.options',
     'across._core.debug',
+    'across._core.wire',
+    'across._core.wire.frames',
+    'across._core.wire.greeting',
+    'across._core.threads',
+    'across._core.threads.baton',
+    'across._core.threads.cache',
+    'across._core.threads.context',
+    'across._core.threads.outbox',
+    'across._core.threads.watchdog',
+    'across._core.transports',
+    'across._core.transports.base',
+    'across._core.transports.wakeup',
+    'across._core.transports.streams',
+    'across._core.transports.stdio',
+    'across._core.values',
+    'across._core.values.memory',
+    'across._core.values.refs',
+    'across._core.values.proxies',
+    'across._core.values.pickling',
+    'across._core.travel',
+    'across._core.travel.importer',
+    'across._core.calls',
+    'across._core.operations',
+    'across._core.handlers',
+    'across._core.pulse',
+    'across._core.handshake',
+    'across._core.link',
+    'across._core.connection',
+    'across',
 )

@@ -85,7 +85,7 @@ def make_blob(cache_tag: str, options: dict[str, object]) -> bytes:
     """
     with _mutex:
         if cache_tag not in _packed:
-            _packed[cache_tag] = _with_size(_pack(_namespace(cache_tag)))
+            _packed[cache_tag] = _with_size(_pack(namespace_of_blob(cache_tag)))
     return _packed[cache_tag] + _with_size(marshal.dumps(options, 2))
 
 
@@ -97,7 +97,8 @@ def _pack(value: Any) -> bytes:
     return zlib.compress(marshal.dumps(value), 9)
 
 
-def _namespace(cache_tag: str) -> dict[str, object]:
+def namespace_of_blob(cache_tag: str) -> dict[str, object]:
+    """What `boot` is executed in, and its own code under the name ``boot``."""
     # Not imported above, as get_bios() needs none of it.
     from .. import EAGER
     from .exporter import small_content

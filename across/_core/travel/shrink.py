@@ -9,6 +9,7 @@ import ast
 import io
 import tokenize
 from types import CodeType
+from typing import Iterator, Tuple
 
 
 def compile_small(source: str, filename: str) -> CodeType:
@@ -66,34 +67,38 @@ class _Stripper(ast.NodeTransformer):
 
 
 def blank_source(source: str) -> str:
-    """Blank comments and docstrings, with every line of code left where it is."""
-    lines = source.splitlines()
-    for token in reversed(_dispensable(source)):
-        (row, start), (end_row, end) = token.start, token.end
+    """Blank comments, docstrings and annotations, with every line of code left where it is."""
+    lines = [line.encode() for line in source.splitlines()]  # ast counts columns in bytes
+    for row, start, end_row, end, filler in sorted(_dispensable(source), reverse=True):
         tail = lines[end_row - 1][end:]
         for index in range(row, end_row):
-            lines[index] = ''
-        # A body must not become empty, while in front of `from __future__` nothing may stand.
-        filler = '0' if start and token.type == tokenize.STRING else ''
+            lines[index] = b''
         lines[row - 1] = (lines[row - 1][:start] + filler + tail).rstrip()
-    return '\n'.join(lines) + '\n'
+    return b'\n'.join(lines).decode() + '\n'
 
 
-def _dispensable(source: str) -> list[tokenize.TokenInfo]:
-    """Comments, and strings that are a statement of their own, in the order of the source."""
-    found = []
-    at_start = True  # of a statement
-    last = None
+_Span = Tuple[int, int, int, int, bytes]  # from row and column, to row and column; what to put there
+
+
+def _dispensable(source: str) -> Iterator[_Span]:
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
-            found.append(token)
-        elif token.type in (tokenize.NL, tokenize.INDENT, tokenize.DEDENT):
-            continue
-        elif token.type == tokenize.NEWLINE:
-            if last is not None:
-                found.append(last)
-            at_start, last = True, None
-        else:
-            last = token if at_start and token.type == tokenize.STRING else None
-            at_start = False
-    return sorted(found, key=lambda token: token.start)
+            row, column = token.start
+            start = len(token.line[:column].encode())
+            yield row, start, row, start + len(token.string.encode()), b''
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            # A body must not become empty, while in front of `from __future__` nothing may stand.
+            yield *_span(node), b'0' if node.col_offset else b''
+        elif isinstance(node, ast.arg) and node.annotation:
+            start = node.col_offset + len(node.arg.encode())
+            yield node.lineno, start, *_span(node.annotation)[2:], b''
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.returns:
+            row, start, *end = _span(node.returns)
+            yield row, start - len('-> '), end[0], end[1], b''
+
+
+def _span(node: ast.expr | ast.stmt) -> tuple[int, int, int, int]:
+    assert node.end_lineno is not None
+    assert node.end_col_offset is not None
+    return node.lineno, node.col_offset, node.end_lineno, node.end_col_offset
