@@ -42,9 +42,13 @@ class Connection:
 
     __module__ = 'across'
 
-    def __init__(self, transport: Transport, options: Options | None) -> None:
+    def __init__(
+        self, transport: Transport, options: Options | None, accepted: tuple[str, ...] = ()
+    ) -> None:
         options = _check_options(options)
         self._link = Link(self, transport, options, describe_process(options))
+        if accepted:
+            self._link.importer.accept(accepted)  # before the peer can ask for anything
         _register(self)
         self._link.start(shake_hands)
 
@@ -407,10 +411,11 @@ def serve_stdio(options: dict[str, Any]) -> None:
     Args:
         options: Those of the other side, as far as they concern this one.
     """
+    from .transports.stdio import StdioTransport
+
     settings = Options(**options).copy(accept_exported_modules=True, forward_stdio=False)
-    connection = Connection.from_stdio(options=settings)
+    connection = Connection(StdioTransport(), settings, ('across', 'cloudpickle', 'tblib'))
     try:
-        connection._link.importer.accept(['across', 'cloudpickle', 'tblib'])
         connection.wait()
     except DisconnectError:
         pass  # whoever booted us is gone; nobody is left to tell

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from .link import Link
     from .options import Options
 
-_OLDEST = (3, 8)
-
 
 def describe_process(options: Options) -> PeerInfo:
     """What this process tells its peers about itself."""
@@ -76,17 +74,15 @@ def shake_hands(link: Link) -> None:
 
 
 def _boot(link: Link, cache_tag: str, deadline: _Deadline) -> None:
-    """Give a bare Python the library."""
-    from .travel.bios import make_blob
+    """Give a bare Python the library; it has skipped our greeting, and gets it again."""
+    from .travel.bios import make_blob, refusal
 
-    name, _, digits = cache_tag.partition('-')
-    version = (int(digits[:1] or 0), int(digits[1:] or 0)) if digits.isdigit() else _OLDEST
-    if version < _OLDEST:
-        raise ProtocolError(
-            f'across needs Python 3.8 or newer over there, the peer is {name} {version[0]}.{version[1]}'
-        )
+    reason = refusal(cache_tag)
+    if reason is not None:
+        raise ProtocolError(reason)
     link.log('DEBUG', f'the peer is a bare {cache_tag}: sending the library')
-    _send(link, make_blob(cache_tag, link.options.portable()), deadline)
+    blob = make_blob(cache_tag, link.options.portable())
+    _send(link, blob + encode_greeting(link.info), deadline)
 
 
 def _send(link: Link, data: bytes, deadline: _Deadline) -> None:

@@ -178,7 +178,9 @@ class Link:
         if self._importer is None:
             from .travel.importer import Importer
 
-            self._importer = Importer(self.calls.operation, self.here)
+            importer = Importer(self.calls.operation, self.here)
+            importer.install()
+            self._importer = importer
         return self._importer
 
     def log(self, severity: str, text: str) -> None:
@@ -451,7 +453,11 @@ class Link:
         from .values.faults import pack_fault
 
         here = f'{self.info.host}, process {self.info.pid}'
-        return self.pickling.dumps_parts(lambda dumps: pack_fault(exc, here=here, dumps=dumps), 'the exception')
+
+        def pack(dumps: Callable[[Any], bytes]) -> Any:
+            return pack_fault(exc, here=here, dumps=dumps)
+
+        return self.pickling.dumps_parts(pack, 'the exception')
 
     def unpack_failure(self, frame: Frame) -> BaseException:
         from .values.faults import unpack_fault
@@ -487,7 +493,7 @@ class Link:
         """End the link from any thread, also from a signal handler: takes no lock."""
         if self.cancel_reason is None:
             self.cancel_reason = reason
-        self.transport.cancel()
+        self.transport.kill()
         watchdog.wake()
 
     def wait_ended(self) -> None:
@@ -532,6 +538,8 @@ class Link:
             self.forwarding.stop()
         if self._importer is not None:
             self._importer.uninstall()
+        if not self.clean:
+            self.transport.kill()
         self.transport.close(self.options.timeout)
         self._drop(self.exports.clear())
 

@@ -86,13 +86,19 @@ def _read_resource(link: Link, package: str, *path: str) -> Any:
 
 
 def _forward_stdio(link: Link) -> None:
-    link.start_forwarding()
+    from .forwarding import start_forwarding
+
+    link.forwarding = start_forwarding(link)
 
 
 def _print(link: Link, stream: str, data: bytes) -> None:
     from .forwarding import write_output
 
     write_output(stream, data)
+
+
+def _finish_posts(link: Link) -> None:
+    link.handlers.run_posts()
 
 
 TABLE: dict[str, Callable[..., Any]] = {
@@ -110,4 +116,5 @@ TABLE: dict[str, Callable[..., Any]] = {
     'read_resource': _read_resource,
     'forward_stdio': _forward_stdio,
     'print': _print,
+    'finish_posts': _finish_posts,
 }

@@ -6,6 +6,12 @@ Layer: transports. Imports nothing of ours.
 from __future__ import annotations
 
 import abc
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Union
+
+    Buffer = Union[bytes, bytearray, memoryview]
 
 
 class Cancelled(Exception):
@@ -27,6 +33,8 @@ class Transport(abc.ABC):
     """
 
     name: str
+    #: Whether this is the standard input and output of this process: it serves this peer only.
+    owns_stdio = False
 
     @abc.abstractmethod
     def connect(self, timeout: float | None) -> None:
@@ -57,7 +65,7 @@ class Transport(abc.ABC):
         """
 
     @abc.abstractmethod
-    def send(self, buffers: list[bytes | memoryview]) -> int:
+    def send(self, buffers: list[Buffer]) -> int:
         """Write from the start of the buffers with one system call; never blocks.
 
         Returns:
@@ -112,12 +120,19 @@ class Transport(abc.ABC):
         Threads: any, signal handlers too; does not block.
         """
 
+    def kill(self) -> None:
+        """As :meth:`cancel`; besides, :meth:`close` will kill a child process at once.
+
+        Threads: any, signal handlers too; does not block.
+        """
+        self.cancel()
+
     @abc.abstractmethod
     def close(self, timeout: float | None) -> None:
         """Close the descriptors, and put those that others may share back into blocking mode.
 
         A child process is given ``timeout`` seconds to end by itself, then it is ended. After
-        :meth:`cancel` it is killed at once. Calling it again does nothing.
+        :meth:`kill` it is killed at once. Calling it again does nothing.
 
         Threads: one at a time, after the reader and the sender have left.
         """

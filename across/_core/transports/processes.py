@@ -55,6 +55,7 @@ class ProcessTransport(DescriptorTransport):
         self._command = _as_typed(self._args)
         super().__init__(f'`{self._command}`')
         self._process: subprocess.Popen[Any] | None = None
+        self._kill = False  # rather than wait for the child to end by itself
 
     @classmethod
     def from_popen(cls, process: subprocess.Popen[Any]) -> ProcessTransport:
@@ -98,9 +99,13 @@ class ProcessTransport(DescriptorTransport):
         self._files = (process.stdout, process.stdin)
         self.name = f'process {process.pid} ({self._command})'
 
+    def kill(self) -> None:
+        self._kill = True
+        self.cancel()
+
     def close(self, timeout: float | None) -> None:
         process = self._process
-        if process is not None and self._wakeup.is_set:
+        if process is not None and self._kill:
             # Before it sees the end of its input, which it would report on the shared error stream.
             _signal(process, 'SIGKILL')
         self._close_files(shared=False)
@@ -113,7 +118,7 @@ class ProcessTransport(DescriptorTransport):
         import subprocess
 
         try:
-            if not self._wait_exit(process, timeout) and not self._wakeup.is_set:
+            if not self._wait_exit(process, timeout) and not self._kill:
                 _signal(process, 'SIGTERM')
                 self._wait_exit(process, _TERMINATE_WAIT)
         finally:  # also when Ctrl-C ends the waiting: no child is left behind
@@ -123,15 +128,16 @@ class ProcessTransport(DescriptorTransport):
                     process.wait(_KILL_WAIT)
 
     def _wait_exit(self, process: subprocess.Popen[Any], timeout: float | None) -> bool:
-        """Wait until the child has ended, the time is up, or the transport is cancelled."""
+        """Wait until the child has ended, the time is up, or it is to be killed."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        # Popen.wait() looks again and again as well, but nothing could cancel it.
+        # Popen.wait() looks again and again as well, but nothing could end it.
         pause = 0.0005
         while process.poll() is None:
             if deadline is not None:
                 pause = min(pause, deadline - time.monotonic())
-            if pause <= 0 or self._wakeup.wait(pause):
+            if pause <= 0 or self._kill:
                 return False
+            time.sleep(pause)
             pause = min(pause * 2, 0.02)
         return True
 

@@ -19,6 +19,7 @@ from across._core.transports.streams import IOV_MAX, StreamTransport
 if TYPE_CHECKING:
     from typing import Any, Callable
 
+    from across._core.transports.base import Buffer
     from across._core.transports.wakeup import Wakeup
 
 # How long an attempt is alone before the next address is tried beside it (RFC 8305, section 5):
@@ -33,8 +34,8 @@ class _SocketStream(StreamTransport):
     """What sockets of all kinds share."""
 
     _receive: Callable[[memoryview], int]
-    _send_one: Callable[[bytes | memoryview], int]
-    _send_many: Callable[[list[bytes | memoryview]], int]
+    _send_one: Callable[[Buffer], int]
+    _send_many: Callable[[list[Buffer]], int]
 
     def _use(self, sock: socket.socket) -> None:
         if sock.family != socket.AF_UNIX:
@@ -54,7 +55,7 @@ class _SocketStream(StreamTransport):
         except BlockingIOError:
             return -1
 
-    def send(self, buffers: list[bytes | memoryview]) -> int:
+    def send(self, buffers: list[Buffer]) -> int:
         try:
             if len(buffers) == 1:
                 return self._send_one(buffers[0])

@@ -28,6 +28,8 @@ class StdioTransport(PipeTransport):
         OSError: One of them is closed.
     """
 
+    owns_stdio = True
+
     def __init__(self) -> None:
         global _taken
         if _taken:

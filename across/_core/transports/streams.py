@@ -17,6 +17,8 @@ from across._core.transports.wakeup import Wakeup
 if TYPE_CHECKING:
     from typing import Any, Callable, List, Protocol, Tuple
 
+    from across._core.transports.base import Buffer
+
     Poll = Callable[..., List[Tuple[int, int]]]
 
     class File(Protocol):
@@ -165,7 +167,7 @@ class DescriptorTransport(StreamTransport):
         except BlockingIOError:
             return -1
 
-    def send(self, buffers: list[bytes | memoryview]) -> int:
+    def send(self, buffers: list[Buffer]) -> int:
         try:
             if len(buffers) == 1:
                 return os.write(self._out_fd, buffers[0])

@@ -3,13 +3,13 @@
 A proxy has a type made for it, with the public methods of the remote object's class and those
 special methods of it that are forwarded. Calling one of them calls it over there.
 
-Layer: values. Connections come in as arguments, typed by :class:`Caller`.
+Layer: values. The link that a proxy belongs to is known to it as ``connection``.
 """
 
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any, Callable, Iterator, Protocol
+from typing import Any, Callable, Iterator
 
 from ..errors import OperationError
 from ..threads.context import context
@@ -21,13 +21,6 @@ SPECIAL_METHODS = (
 ITERATION = ('__iter__', '__next__')  # made of operations of their own, as is `__exit__`
 
 Description = tuple  # (qualified name of the class, names of its methods)
-
-
-class Caller(Protocol):
-    """What a proxy needs of a connection."""
-
-    def call_operation(self, name: str, *args: Any) -> Any: ...
-    def report_dropped(self, ref_id: int, count: int) -> None: ...
 
 
 class Handle:
@@ -95,7 +88,7 @@ def call_operation(proxy: Proxy, name: str, *args: Any) -> Any:
     """Have an operation run at the peer of a proxy's connection."""
     if context.critical:
         raise OperationError('a finalizer called a proxy while this thread was sending or receiving')
-    return proxy.__across__.connection.call_operation(name, *args)
+    return proxy.__across__.connection.calls.operation(name, *args)
 
 
 def get_proxy_connection(proxy: Proxy) -> Any:

@@ -1,0 +1,69 @@
+"""Log records that cross a connection: a handler for :mod:`logging`.
+
+Importing it as ``across.logging`` doesn't shadow the standard module: imports are absolute.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from . import AcrossError, Connection, get_connection
+
+__all__ = ['AcrossHandler']
+
+# Set on a record that came over a connection; names that connection, to stop loops.
+_ORIGIN = '_across_origin'
+
+
+class AcrossHandler(logging.Handler):
+    """A handler that forwards records to the logger of the same name in the remote process.
+
+    Records arrive there in order, and before the result of a call that follows them. Message and
+    exception are formatted here, so that neither arguments nor tracebacks have to be pickled. A
+    record is never sent back to where it came from. Records are dropped once the connection is gone.
+
+    Args:
+        conn: Where to; by default the connection that the current thread runs a call for.
+
+    Raises:
+        ValueError: ``conn`` is not given, and this thread runs no call.
+    """
+
+    def __init__(self, conn: Connection | None = None) -> None:
+        super().__init__()
+        self._connection = get_connection() if conn is None else conn
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, _ORIGIN, None) is self._connection:
+            return
+        try:
+            self._connection._link.calls.post(_handle, self._portable(record))
+        except AcrossError:
+            pass  # nobody is left to tell; an error here would end up in some log in turn
+        except Exception:
+            self.handleError(record)
+
+    def _portable(self, record: logging.LogRecord) -> dict[str, Any]:
+        """The record as plain data."""
+        fields = dict(record.__dict__)
+        fields.pop(_ORIGIN, None)
+        fields['msg'] = record.getMessage()
+        fields['args'] = None
+        if record.exc_info and not record.exc_text:
+            fields['exc_text'] = (self.formatter or logging.Formatter()).formatException(record.exc_info)
+        fields['exc_info'] = None
+        return {name: value if _is_plain(value) else repr(value) for name, value in fields.items()}
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or isinstance(value, (str, int, float, bool))
+
+
+def _handle(fields: dict[str, Any]) -> None:
+    """Log a record that the peer sent."""
+    record = logging.makeLogRecord(fields)
+    setattr(record, _ORIGIN, get_connection())
+    logger = logging.getLogger(record.name)
+    if logger.isEnabledFor(record.levelno):
+        logger.handle(record)
