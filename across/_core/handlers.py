@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import operations
 from .errors import OperationError
@@ -42,6 +42,16 @@ class CurrentCall:
     def connection(self) -> Any:
         """The connection that the call came over."""
         return self._link.owner
+
+
+class Reply(NamedTuple):
+    """The answer to a call, laid out."""
+
+    frame: Any
+    #: Kept until the frame is queued: a proxy in it must not be released ahead of it.
+    value: Any
+    #: Ids of our objects that it refers to.
+    exported: list[int]
 
 
 def current_call() -> CurrentCall:
@@ -167,11 +177,11 @@ class Handlers:
         if link.forwarding is not None:
             link.forwarding.flush()
         if call.cancelled:
-            link.drop_exports(reply[1])
+            link.drop_exports(reply.exported)
         else:
             link.reply(reply)
 
-    def _run(self, frame: Frame) -> tuple[Any, list[int]]:
+    def _run(self, frame: Frame) -> Reply:
         link = self._link
         func, args, kwargs = link.unpack(frame)
         if type(func) is str:
@@ -183,17 +193,17 @@ class Handlers:
 
             result = asyncio.run(result)
         if result is None:
-            return encode(RESULT, frame.id), []
+            return Reply(encode(RESULT, frame.id), None, [])
         packed = link.pickling.dumps(result, 'the result')
         if not packed.buffers and not packed.refs and len(packed.payload) == 1:
-            return encode(RESULT, frame.id, 0, packed.payload[0]), []
+            return Reply(encode(RESULT, frame.id, 0, packed.payload[0]), None, [])
         parts = encode_parts(RESULT, frame.id, 0, packed.payload, packed.buffers, packed.refs)
-        return parts, packed.exported
+        return Reply(parts, result, packed.exported)
 
-    def _pack_failure(self, call_id: int, exc: BaseException) -> tuple[Any, list[int]]:
+    def _pack_failure(self, call_id: int, exc: BaseException) -> Reply:
         packed = self._link.pack_failure(exc)
         parts = encode_parts(FAILURE, call_id, 0, packed.payload, packed.buffers, packed.refs)
-        return parts, packed.exported
+        return Reply(parts, exc, packed.exported)
 
     # -------------------------------------------------------------------------------- posts
 

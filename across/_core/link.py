@@ -18,7 +18,7 @@ from typing import Any, Callable
 from . import debug
 from .calls import Calls, PendingCall
 from .errors import DisconnectError, OperationError, ProtocolError
-from .handlers import Handlers
+from .handlers import Handlers, Reply
 from .pulse import Pulse
 from .threads.baton import Baton, Waiter
 from .threads.cache import service_threads
@@ -296,6 +296,9 @@ class Link:
         woke = False
         for frame in received:
             kind = frame.kind
+            if frame.refs:
+                # A release may be right behind: our objects in it stay until it is unpacked.
+                self.exports.pin(ref >> 1 for ref in frame.refs if ref & OWNED)
             if kind == wire.RESULT or kind == wire.FAILURE:
                 call = self.calls.pending.pop(frame.id, None)
                 if call is None:
@@ -319,8 +322,6 @@ class Link:
     def _dispatch_call(self, frame: Frame) -> None:
         if self.state != OPEN:
             return  # we said goodbye: no answer is wanted
-        if frame.refs:
-            self._pin(frame)
         call = self.handlers.add_call(frame)
         if call is None:
             return
@@ -335,8 +336,6 @@ class Link:
     def _dispatch_other(self, frame: Frame) -> None:
         kind = frame.kind
         if kind == wire.POST:
-            if frame.refs:
-                self._pin(frame)
             self.handlers.add_post(frame)
         elif kind == wire.CANCEL:
             self.handlers.cancel(frame.id)
@@ -392,15 +391,14 @@ class Link:
         except (OSError, Cancelled):
             pass
 
-    def reply(self, reply: tuple[Any, list[int]]) -> None:
+    def reply(self, reply: Reply) -> None:
         """Send the answer to a call of the peer; a link that ended meanwhile is no news."""
-        frame, exported = reply
         try:
             if self.state != OPEN:
                 raise self.disconnected()
-            self.send(frame, flushed=type(frame) is list)
+            self.send(reply.frame, flushed=type(reply.frame) is list)
         except DisconnectError:
-            self.drop_exports(exported)
+            self.drop_exports(reply.exported)
 
     def _send_releases(self, may_block: bool) -> None:
         pairs = self.imports.take_dropped()
@@ -409,17 +407,12 @@ class Link:
 
     # ------------------------------------------------------------------------- refs and errors
 
-    def _pin(self, frame: Frame) -> None:
-        """Keep our objects that a frame names, until it is unpacked: a release may be right behind."""
-        self.exports.pin(ref >> 1 for ref in frame.refs if ref & OWNED)
-
     def give_back(self, frame: Frame, taken: set[int]) -> None:
-        """After a frame was unpacked: release what it lists and no proxy took."""
+        """After a frame was unpacked: release what it lists and no proxy took, and unpin our own."""
         for ref in frame.refs:
             if not ref & OWNED and ref >> 1 not in taken:
                 self.dropped((ref >> 1, 1))
-        if frame.kind in (wire.CALL, wire.POST):
-            self._drop(self.exports.release([(ref >> 1, 1) for ref in frame.refs if ref & OWNED]))
+        self._drop(self.exports.release([(ref >> 1, 1) for ref in frame.refs if ref & OWNED]))
 
     def give_back_unread(self, frame: Frame) -> None:
         if frame.refs:
