@@ -34,8 +34,8 @@ _SCRIPT = (
     ' sys.implementation.cache_tag;os.write(1,("ACROSS 1 bios %s"%t+chr(10)).encode());o and '
     'sys.exit("across needs Python 3.8 or newer, this is %s (%s)"%(sys.version.split()[0],sys'
     '.executable));list(iter(lambda:os.read(0,1)or sys.exit(1),chr(10).encode()));r=lambda s:'
-    's and(lambda d:d+r(s-len(d)))(os.read(0,s)or sys.exit(1))or b"";n=marshal.loads(zlib.dec'
-    'ompress(r(int(r(8),16))));n["read"]=r;exec(n["boot"],n)'
+    's and((lambda d:d+r(s-len(d)))(os.read(0,s)or sys.exit(1)))or b"";n=marshal.loads(zlib.d'
+    'ecompress(r(int(r(8),16))));n["read"]=r;exec(n["boot"],n)'
 )
 
 _packed: dict[str, bytes] = {}
