@@ -1,0 +1,283 @@
+"""Functions and classes by value, for peers that cannot import them.
+
+Between equal Python versions byte code travels, as cloudpickle packs it. Between different ones
+source travels, and :mod:`.rebuild` compiles it over there. Classes travel as their members: see
+:mod:`.classes`.
+
+Layer: values. cloudpickle is used where it can be imported.
+"""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import sys
+from types import CellType, FunctionType, MappingProxyType, MethodType, ModuleType
+from typing import Any, Callable, Container
+
+from ..errors import OperationError
+from . import rebuild
+from .classes import portable_annotations, reduce_class
+from .explain import explain_unpicklable
+from .sourcecode import NoSourceError, find_source, globals_of, submodules_of
+
+__all__ = ['by_value_pickler', 'explain_unpicklable']
+
+Reduced = Any  # what __reduce_ex__ returns, or NotImplemented
+
+
+def by_value_pickler(
+    file: Any,
+    buffer_callback: Callable[[pickle.PickleBuffer], Any] | None,
+    *,
+    same_python: bool,
+    peer: str,
+    by_reference: Container[str],
+) -> pickle.Pickler:
+    """Make a pickler that packs functions and classes by value, if the peer can't import them.
+
+    These are what is defined in ``__main__``, inside a function, or interactively.
+
+    Args:
+        file: Where ``dump`` writes to.
+        buffer_callback: As for :class:`pickle.Pickler`.
+        same_python: The peer runs this implementation and minor version of Python.
+        peer: The name of the peer, for messages.
+        by_reference: ``__main__``, if the peer can import ours. It is asked for this name only.
+
+    Raises:
+        OperationError: From ``dump``: a function has no source and the peer needs it.
+    """
+    if same_python:
+        try:
+            made: pickle.Pickler = _byte_code_pickler()(file, buffer_callback, by_reference)
+            return made
+        except ImportError:  # a bare peer whose owner lacks it: source serves as well
+            pass
+    return SourcePickler(file, buffer_callback, by_reference, peer)
+
+
+def is_importable(obj: Any, by_reference: Container[str]) -> bool:
+    """Whether a function or class goes by reference."""
+    module, name = getattr(obj, '__module__', None), getattr(obj, '__qualname__', None)
+    if not isinstance(module, str) or not isinstance(name, str) or module not in sys.modules:
+        return False
+    if module == '__main__' and module not in by_reference:
+        return False
+    found: Any = sys.modules[module]
+    for part in name.split('.'):
+        found = getattr(found, part, None)
+    return found is obj
+
+
+@functools.lru_cache(maxsize=None)
+def _byte_code_pickler() -> Any:
+    import cloudpickle
+
+    # The callers may replace the dispatch table of a pickler; these are found all the same.
+    reducers = cloudpickle.Pickler._dispatch_table
+
+    class ByteCodePickler(cloudpickle.Pickler):  # type: ignore[misc]
+        def __init__(self, file: Any, buffer_callback: Any, by_reference: Container[str]) -> None:
+            super().__init__(file, protocol=5, buffer_callback=buffer_callback)
+            self._by_reference = by_reference
+
+        def reducer_override(self, obj: Any) -> Reduced:
+            reduced = reduce_value(obj, self._by_reference)
+            if reduced is not NotImplemented:
+                return reduced
+            if isinstance(obj, (FunctionType, type)) and is_importable(obj, self._by_reference):
+                return NotImplemented
+            reducer = reducers.get(type(obj))
+            return reducer(obj) if reducer else super().reducer_override(obj)
+
+    return ByteCodePickler
+
+
+class SourcePickler(pickle.Pickler):
+    """Packs functions as source, for a peer that runs a different Python."""
+
+    def __init__(
+        self, file: Any, buffer_callback: Any, by_reference: Container[str], peer: str
+    ) -> None:
+        super().__init__(file, 5, buffer_callback=buffer_callback)
+        self.by_reference = by_reference
+        self._peer = peer
+        self._spaces: dict[int, _Space] = {}
+        self._cells: dict[int, _Cell] = {}
+
+    def reducer_override(self, obj: Any) -> Reduced:
+        kind = type(obj)
+        reduce = _REDUCERS.get(kind)
+        if reduce is not None:
+            return reduce(obj)
+        if kind is FunctionType:
+            if is_importable(obj, self.by_reference):
+                return NotImplemented
+            return self._reduce_function(obj)
+        if isinstance(obj, type):
+            if obj.__module__ == 'enum' and obj.__name__ == 'EnumType':  # since Python 3.11
+                return getattr, (sys.modules['enum'], 'EnumMeta')
+            if is_importable(obj, self.by_reference):
+                return NotImplemented
+            return reduce_class(obj)
+        return reduce_value(obj, self.by_reference)
+
+    def _reduce_function(self, func: FunctionType) -> Reduced:
+        code, space = func.__code__, func.__globals__
+        source = self._find_source(func)
+        cells = [self._cells.setdefault(id(each), _Cell(each)) for each in func.__closure__ or ()]
+        contents = [(each, content) for each in cells for content in each.contents()]
+        attributes = {
+            '__name__': func.__name__,
+            '__qualname__': func.__qualname__,
+            '__module__': func.__module__,
+            '__doc__': func.__doc__,
+            '__defaults__': func.__defaults__,
+            '__kwdefaults__': func.__kwdefaults__,
+            '__annotations__': portable_annotations(func.__annotations__),
+        }
+        state = {
+            'globals': {name: space[name] for name in globals_of(code) if name in space},
+            'submodules': submodules_of(code, space),
+            'cells': contents,
+            'attributes': attributes,
+            'dict': func.__dict__,
+        }
+        made_of = (
+            source,
+            self._spaces.setdefault(id(space), _Space(space)),
+            dict(zip(code.co_freevars, cells)),
+        )
+        return rebuild.function, made_of, state, None, None, rebuild.fill_function
+
+    def _find_source(self, func: FunctionType) -> tuple[Any, ...]:
+        try:
+            return find_source(func)
+        except NoSourceError as exc:
+            raise OperationError(
+                f'function {func.__qualname__!r} of module {func.__module__!r} {exc}, and '
+                f'{self._peer} runs a different Python, so its byte code cannot be sent'
+            ) from None
+
+
+class _Space:
+    """Stands for a module's globals: those functions share them over there, too."""
+
+    def __init__(self, names: dict[str, Any]) -> None:
+        self._names = names  # keeps them alive, and with them their id
+
+    def __reduce__(self) -> Reduced:
+        name, package, file = map(self._names.get, ('__name__', '__package__', '__file__'))
+        return rebuild.space, (name, package, file)
+
+
+class _Cell:
+    """Stands for a closure cell without its content, which may refer to the function itself."""
+
+    def __init__(self, cell: CellType) -> None:
+        self._cell = cell
+
+    def contents(self) -> list[Any]:
+        try:
+            return [self._cell.cell_contents]
+        except ValueError:  # nothing was assigned yet
+            return []
+
+    def __reduce__(self) -> Reduced:
+        return rebuild.cell, ()
+
+
+# ------------------------------------------------------------------------------ values of few types
+
+
+def reduce_value(obj: Any, by_reference: Container[str]) -> Reduced:
+    """Reduce what neither pickle nor cloudpickle can, or what they change."""
+    kind = type(obj)
+    if kind is memoryview:
+        return _reduce_view(obj)
+    if kind is functools._lru_cache_wrapper and not is_importable(obj, by_reference):
+        return _reduce_cached(obj)
+    if kind.__module__ == 'dataclasses' and kind.__name__ == '_MISSING_TYPE':
+        return getattr, (sys.modules['dataclasses'], 'MISSING')  # it is compared by identity
+    if kind.__module__ == 'functools' and kind.__name__ == 'cached_property':
+        # Before Python 3.12 it has a lock.
+        return kind, (obj.func,), {'attrname': obj.attrname, '__doc__': obj.__doc__}
+    return NotImplemented
+
+
+def _reduce_cached(obj: Any) -> Reduced:
+    parameters = getattr(obj, 'cache_parameters', None)  # since Python 3.9
+    typed = parameters()['typed'] if parameters else False
+    return rebuild.cached, (obj.__wrapped__, obj.cache_info().maxsize, typed)
+
+
+def _reduce_view(obj: memoryview) -> Reduced:
+    buffer = pickle.PickleBuffer(obj if obj.c_contiguous else obj.tobytes())
+    if obj.format == 'B' and obj.ndim == 1:
+        return memoryview, (buffer,)
+    return rebuild.view, (buffer, obj.format, obj.shape)
+
+
+def _reduce_module(module: ModuleType) -> Reduced:
+    from importlib import import_module
+
+    if sys.modules.get(module.__name__) is not module:
+        raise pickle.PicklingError(f'module {module.__name__!r} cannot be imported by its name')
+    return import_module, (module.__name__,)
+
+
+def _reduce_method(method: MethodType) -> Reduced:
+    if getattr(method.__self__, method.__func__.__name__, None) == method:
+        return getattr, (method.__self__, method.__func__.__name__)
+    return rebuild.method, (method.__func__, method.__self__)
+
+
+def _reduce_property(obj: property) -> Reduced:
+    return property, (obj.fget, obj.fset, obj.fdel, obj.__doc__)
+
+
+def _reduce_wrapped(obj: Any) -> Reduced:
+    return type(obj), (obj.__func__,)
+
+
+def _reduce_typevar(obj: Any) -> Reduced:
+    home = obj.__module__
+    if home != '__main__' and getattr(sys.modules.get(home), obj.__name__, None) is obj:
+        return NotImplemented
+    variance = obj.__covariant__, obj.__contravariant__
+    made_of = (rebuild.key_of(obj), obj.__name__, obj.__constraints__, obj.__bound__, variance)
+    return rebuild.typevar, made_of
+
+
+def _reduce_generic(obj: Any) -> Reduced:
+    return rebuild.generic, (obj.__origin__, obj.__args__)
+
+
+def _reduce_union(obj: Any) -> Reduced:
+    from typing import Union
+
+    return rebuild.generic, (Union, obj.__args__)
+
+
+def _typing_reducers() -> dict[type, Callable[[Any], Reduced]]:
+    import types
+    from typing import TypeVar
+
+    found: dict[type, Callable[[Any], Reduced]] = {TypeVar: _reduce_typevar}
+    for name, reduce in (('GenericAlias', _reduce_generic), ('UnionType', _reduce_union)):
+        if hasattr(types, name):  # since Python 3.9, 3.10
+            found[getattr(types, name)] = reduce
+    return found
+
+
+# For the pickler of source only: cloudpickle has its own.
+_REDUCERS: dict[type, Callable[[Any], Reduced]] = {
+    ModuleType: _reduce_module,
+    MethodType: _reduce_method,
+    property: _reduce_property,
+    classmethod: _reduce_wrapped,
+    staticmethod: _reduce_wrapped,
+    MappingProxyType: lambda obj: (MappingProxyType, (dict(obj),)),
+    **_typing_reducers(),
+}
