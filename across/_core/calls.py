@@ -13,6 +13,7 @@ from .errors import OperationError
 from .threads.baton import Waiter
 from .threads.cache import service_threads
 from .threads.context import context
+from .values.pickling import LARGE
 from .wire.frames import CALL, CANCEL, FAILURE, POST, Frame, encode, encode_parts
 
 if TYPE_CHECKING:
@@ -83,21 +84,23 @@ class Calls:
         if outer_call is not None and kind == CALL and outer_call.belongs_to(link):
             parent = outer_call.id
         packed = link.pickling.dumps((func, args, kwargs), 'the call')
-        limit = link.peer.max_frame_size if link.peer is not None else None
-        payload = packed.payload
-        if not packed.buffers and not packed.refs and len(payload) == 1:
-            frame: Any = encode(kind, call_id, parent, payload[0])
+        if type(packed) is bytes:
+            frame: Any = encode(kind, call_id, parent, packed)
+            exported: list[int] = []
             size = len(frame)
         else:
-            frame = encode_parts(kind, call_id, parent, payload, packed.buffers, packed.refs)
+            assert not isinstance(packed, bytes)
+            exported = packed.exported
+            frame = encode_parts(kind, call_id, parent, packed.payload, packed.buffers, packed.refs)
             size = sum(map(len, frame))
+        limit = link.peer.max_frame_size if link.peer is not None else None
         if limit is not None and size > limit:
-            link.drop_exports(packed.exported)
+            link.drop_exports(exported)
             raise OperationError(
                 f'the arguments take {size} bytes, and {link.peer_name} accepts messages of up to '
                 f'{limit} bytes (option max_frame_size over there)'
             )
-        return frame, packed.exported, bool(packed.buffers)
+        return frame, exported, type(frame) is list and size > LARGE
 
     def _unpack(self, call: PendingCall) -> Any:
         frame = call.frame

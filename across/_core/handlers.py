@@ -195,8 +195,9 @@ class Handlers:
         if result is None:
             return Reply(encode(RESULT, frame.id), None, [])
         packed = link.pickling.dumps(result, 'the result')
-        if not packed.buffers and not packed.refs and len(packed.payload) == 1:
-            return Reply(encode(RESULT, frame.id, 0, packed.payload[0]), None, [])
+        if type(packed) is bytes:
+            return Reply(encode(RESULT, frame.id, 0, packed), None, [])
+        assert not isinstance(packed, bytes)
         parts = encode_parts(RESULT, frame.id, 0, packed.payload, packed.buffers, packed.refs)
         return Reply(parts, result, packed.exported)
 

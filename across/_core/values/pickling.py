@@ -15,7 +15,7 @@ from typing import Any, Callable, Sequence
 from ..errors import OperationError
 from ..threads.context import context
 from ..wire.frames import BYTEARRAY, BYTES, PLAIN, Frame
-from .refs import Session
+from .refs import OWNED
 
 # Buffers of this size and more go out of band. The C pickler uses the same limit (its
 # FRAME_SIZE_TARGET) when it hands a large bytes object to its file as it is.
@@ -31,130 +31,178 @@ def _same(value: Any) -> Any:
 
 
 class Packed:
-    """A pickled value, ready to be laid out in a frame."""
+    """A pickled value with large buffers or references, ready to be laid out in a frame."""
 
     __slots__ = ('buffers', 'exported', 'payload', 'refs')
 
-    def __init__(
-        self, payload: list[Any], buffers: list[tuple[int, memoryview]], session: Session
-    ) -> None:
-        self.payload = payload
-        self.buffers = buffers
-        self.refs = session.header_refs() if session.exported or session.owned else []
+    def __init__(self, session: Packing) -> None:
+        """Take all out of a session."""
+        self.payload, self.buffers = _split(session.chunks)
+        self.refs = [ref_id << 1 for ref_id in session.exported]
+        self.refs += [ref_id << 1 | OWNED for ref_id in session.owned]
         #: Ids of our objects among the refs, to be dropped if the frame is never sent.
         self.exported = session.exported
+        session.chunks.clear()
+        session.exported, session.owned = [], []
 
 
-class _File:
-    """All that a pickler wants of a file."""
+class Packing:
+    """The session of what is being pickled: the pickler's file, its buffer callback, and the refs.
 
-    __slots__ = ('write',)
+    Used again and again, as making a pickler takes longer than pickling a small call.
+    """
 
-    def __init__(self, write: Callable[[Any], Any]) -> None:
-        self.write = write
+    __slots__ = ('chunks', 'connection', 'exported', 'owned', 'pickler', 'write')
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.chunks: list[Any] = []
+        self.write = self.chunks.append
+        self.exported: list[int] = []  # ids of our objects
+        self.owned: list[int] = []  # ids of the peer's objects
+        self.pickler = pickle.Pickler(self, 5, buffer_callback=self.keep_in_band)
+
+    def keep_in_band(self, buffer: pickle.PickleBuffer) -> bool:
+        """The pickler's buffer callback: large buffers leave the stream, small ones stay in it."""
+        try:
+            raw = buffer.raw()
+        except BufferError:  # not contiguous: pickle copies it
+            return True
+        if raw.nbytes < LARGE:
+            return True
+        self.chunks.append(buffer)
+        return False
+
+    def discard(self) -> None:
+        """Forget all; the pickler may be in any state, and must not keep objects alive."""
+        self.connection.drop_exports(self.exported)
+        del self.pickler
+
+
+class Unpacking:
+    """The session of what is being unpickled."""
+
+    __slots__ = ('connection', 'taken')
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.taken: set[int] = set()  # ids of the peer's objects that a proxy took
 
 
 class Pickling:
     """Pickles and unpickles for one connection.
 
     Args:
-        connection: What :class:`.refs.Session` and the proxies know as their connection.
+        connection: The link, which proxies know as their connection.
     """
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        self._idle: list[Packing] = []  # append and pop are atomic
         #: Modules that go by reference although the plain rule would not let them: ``__main__``.
         self.by_reference: set[str] = set()
 
-    def dumps(self, value: Any, root: str) -> Packed:
+    def dumps(self, value: Any, root: str) -> bytes | Packed:
         """Pickle a value.
 
         Args:
             root: What it is, for messages: "the result of f()".
 
+        Returns:
+            The payload, where there is nothing else to it.
+
         Raises:
             OperationError: It can't be pickled; the message says which part of it.
         """
-        session = Session(self._connection)
+        try:
+            session = self._idle.pop()
+        except IndexError:
+            session = Packing(self._connection)
         outer, context.session = context.session, session
         try:
-            chunks = self._pickle(value, root)
+            self._pickle(session, value, root)
         except BaseException:
-            self._connection.drop_exports(session.exported)
+            session.discard()
             raise
         finally:
             context.session = outer
-        if len(chunks) == 1:
-            return Packed(chunks, [], session)
-        payload, buffers = _split(chunks)
-        return Packed(payload, buffers, session)
+        chunks = session.chunks
+        packed: bytes | Packed
+        if len(chunks) == 1 and not session.exported and not session.owned:
+            packed = chunks.pop()
+        else:
+            packed = Packed(session)
+        session.pickler.clear_memo()
+        self._idle.append(session)
+        return packed
 
     def dumps_parts(self, pack: Callable[[Callable[[Any], bytes]], Any], root: str) -> Packed:
         """Pickle what ``pack(dumps)`` makes of values that it pickles one by one with ``dumps``."""
-        session = Session(self._connection)
+        session = Packing(self._connection)
 
         def dumps(value: Any) -> bytes:
-            return b''.join(self._pickle(value, root))
+            session.pickler.clear_memo()
+            self._pickle(session, value, root)
+            payload = b''.join(session.chunks)
+            session.chunks.clear()
+            return payload
 
+        session.pickler = pickle.Pickler(session, 5)  # all in band
         outer, context.session = context.session, session
         try:
-            return Packed([pickle.dumps(pack(dumps), 5)], [], session)
-        except BaseException:
-            self._connection.drop_exports(session.exported)
-            raise
+            session.chunks.append(pickle.dumps(pack(dumps), 5))
+            return Packed(session)
         finally:
             context.session = outer
+            session.discard()
 
-    def _pickle(self, value: Any, root: str) -> list[Any]:
-        chunks: list[Any] = []
-        exported, owned = len(context.session.exported), len(context.session.owned)
+    def _pickle(self, session: Packing, value: Any, root: str) -> None:
+        """Leave what the pickler writes in the session's chunks."""
+        exported, owned = len(session.exported), len(session.owned)
         try:
-            pickle.Pickler(_File(chunks.append), 5, buffer_callback=_Collector(chunks)).dump(value)
-            if '__main__' in self.by_reference or not _mentions_main(chunks):
-                return chunks
+            session.pickler.dump(value)
         except (OperationError, MemoryError):
             raise
         except Exception:
             pass  # a closure, a lock …: the next pickler knows, or says what is wrong
-        session = context.session
+        else:
+            for chunk in session.chunks:
+                if type(chunk) is bytes and b'__main__' in chunk[: 4 * LARGE]:
+                    break
+            else:
+                return
+            if '__main__' in self.by_reference:
+                return
         self._connection.drop_exports(session.exported[exported:])
         del session.exported[exported:], session.owned[owned:]
-        return self._pickle_by_value(value, root)
+        session.chunks.clear()
+        self._pickle_by_value(session, value, root)
 
-    def _pickle_by_value(self, value: Any, root: str) -> list[Any]:
-        from .byvalue import by_value_pickler
-
-        chunks: list[Any] = []
-        connection = self._connection
-        pickler = by_value_pickler(
-            _File(chunks.append),
-            _Collector(chunks),
-            same_python=connection.same_python,
-            peer=connection.peer_name,
-            by_reference=self.by_reference,
-        )
+    def _pickle_by_value(self, session: Packing, value: Any, root: str) -> None:
         try:
-            pickler.dump(value)
+            self._by_value_pickler(session, session.keep_in_band).dump(value)
         except (OperationError, MemoryError):
             raise
         except Exception as exc:
             raise OperationError(self._explain(value, root, exc)) from exc
-        return chunks
+
+    def _by_value_pickler(self, file: Any, buffer_callback: Callable[[Any], Any]) -> pickle.Pickler:
+        from .byvalue import by_value_pickler
+
+        return by_value_pickler(
+            file,
+            buffer_callback,
+            same_python=self._connection.same_python,
+            peer=self._connection.peer_name,
+            by_reference=self.by_reference,
+        )
 
     def _explain(self, value: Any, root: str, exc: Exception) -> str:
-        from .byvalue import by_value_pickler, explain_unpicklable
-
-        connection = self._connection
+        from .explain import explain_unpicklable
 
         def can_pickle(part: object) -> bool:
             try:
-                by_value_pickler(
-                    _File(_ignore),
-                    _ignore,
-                    same_python=connection.same_python,
-                    peer=connection.peer_name,
-                    by_reference=self.by_reference,
-                ).dump(part)
+                self._by_value_pickler(_Nowhere, _ignore).dump(part)
             except Exception:
                 return False
             return True
@@ -172,7 +220,7 @@ class Pickling:
         """
         if not frame.refs:
             return finish(pickle.loads(frame.payload, buffers=frame.buffers))
-        session = Session(self._connection)
+        session = Unpacking(self._connection)
         outer, context.session = context.session, session
         try:
             return finish(pickle.loads(frame.payload, buffers=frame.buffers))
@@ -185,27 +233,8 @@ def _ignore(_: Any) -> None:
     return None
 
 
-class _Collector:
-    """The pickler's buffer callback: large buffers leave the stream, small ones stay in it."""
-
-    __slots__ = ('_chunks',)
-
-    def __init__(self, chunks: list[Any]) -> None:
-        self._chunks = chunks
-
-    def __call__(self, buffer: pickle.PickleBuffer) -> bool:
-        try:
-            raw = buffer.raw()
-        except BufferError:  # not contiguous: pickle copies it
-            return True
-        if raw.nbytes < LARGE:
-            return True
-        self._chunks.append(buffer)
-        return False
-
-
-def _mentions_main(chunks: list[Any]) -> bool:
-    return any(type(chunk) is bytes and len(chunk) < 4 * LARGE and b'__main__' in chunk for chunk in chunks)
+class _Nowhere:
+    write = staticmethod(_ignore)
 
 
 def _split(chunks: Sequence[Any]) -> tuple[list[Any], list[tuple[int, memoryview]]]:

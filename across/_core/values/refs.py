@@ -134,19 +134,3 @@ class ImportTable:
                 if weak is not None and weak() is None:
                     del self._proxies[ref_id]
         return pairs
-
-
-class Session:
-    """What is pickled or unpickled for one frame, and the refs in it."""
-
-    __slots__ = ('connection', 'exported', 'owned', 'taken')
-
-    def __init__(self, connection: Any) -> None:
-        self.connection = connection
-        self.exported: list[int] = []  # packing: ids of our objects
-        self.owned: list[int] = []  # packing: ids of the peer's objects
-        self.taken: set[int] = set()  # unpacking: ids of the peer's objects that a proxy took
-
-    def header_refs(self) -> list[int]:
-        """The refs as they are listed in the frame's header."""
-        return [ref_id << 1 for ref_id in self.exported] + [ref_id << 1 | OWNED for ref_id in self.owned]
