@@ -11,6 +11,7 @@ import os
 import platform
 import shlex
 import sys
+import tempfile
 import time
 import traceback
 
@@ -30,7 +31,7 @@ def describe() -> str:
 
 def measure(words: list[str]) -> dict[str, int]:
     for word in words:
-        print(f'measuring {word!r} in process {os.getpid()}')
+        print(f'    measuring {word!r} in process {os.getpid()}')
     return {word: len(word) for word in words}
 
 
@@ -61,10 +62,10 @@ def show(conn: across.Connection) -> None:
     cheeses.append('gouda')
     result(f'len(cheeses) == {len(cheeses)}, cheeses[1] == {cheeses[1]!r}')
 
-    step('conn.call(work)', 'what it logs reaches the logger of that name here')
+    step('conn.call(work)', 'what it logs is logged here')
     conn.call(work)
 
-    step('conn.call(average, [])', 'its exception arrives, with file, line and source')
+    step('conn.call(average, [])', 'its exception arrives, with its line')
     try:
         conn.call(average, [])
     except ZeroDivisionError as error:
@@ -108,7 +109,10 @@ def paint(colour: str, text: str) -> str:
 def main(hosts: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format='    %(name)s: %(message)s', stream=sys.stdout)
     print(f'across {across.__version__}: nothing installed on the other side, nothing left there')
-    done = [demonstrate('This machine', LOCAL)]
+    with tempfile.TemporaryDirectory() as empty:
+        os.chdir(empty)  # there is nothing to import here
+        done = [demonstrate('This machine', LOCAL)]
+        os.chdir('/')
     for host in hosts:
         # ssh joins its arguments and hands them to a shell, so the script has to be quoted.
         script = 'python3 -c ' + shlex.quote(across.get_bios())

@@ -32,14 +32,13 @@ def main():
         except OperationError as error:
             print(type(error).__name__)
 
-    conn = Connection.from_command(COMMAND)
+    # The other process died, and with it the connection: every later call fails too.
     try:
-        conn.execute('import os; os._exit(3)')
+        with Connection.from_command(COMMAND) as conn:
+            conn.execute('import os; os._exit(3)')
     except DisconnectError as error:
-        print(type(error).__name__)  # and so will every later call
-    finally:
-        conn.cancel()
-        conn.close()
+        print(type(error).__name__)
+        print(str(error).rpartition('` ')[2])
 
 
 if __name__ == '__main__':

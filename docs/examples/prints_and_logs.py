@@ -14,10 +14,7 @@ def work():
     logger = logging.getLogger('rainbow')
     logger.setLevel(logging.INFO)
     logger.addHandler(across.logging.AcrossHandler())
-
-    print('printed over there')
     logger.info('logged over there')
-    return 'done'
 
 
 def main():
@@ -25,7 +22,8 @@ def main():
     logging.basicConfig(level=logging.INFO, format=layout, stream=sys.stdout)
     options = Options(forward_stdio=True)
     with Connection.from_command(COMMAND, options=options) as conn:
-        print(conn.call(work))
+        conn.call(print, 'printed over there')
+        conn.call(work)
 
 
 if __name__ == '__main__':

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / 'docs' / 'examples'
-OUTPUTS = sorted(EXAMPLES.rglob('*.out'))
+OVER_SSH = EXAMPLES / 'over_ssh.py'
+OUTPUTS = sorted(set(EXAMPLES.rglob('*.out')) - {OVER_SSH.with_suffix('.out')})
 PAGES = [ROOT / 'README.rst', *sorted((ROOT / 'docs').rglob('*.rst'))]
 
 
@@ -39,15 +40,22 @@ def ssh_that_reaches_us(
     monkeypatch.setenv('PATH', f'{program.parent}{os.pathsep}{os.environ["PATH"]}')
 
 
-def run_python(*arguments: object) -> str:
-    run = subprocess.run(
+def run_python(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, '-W', 'error', *map(str, arguments)],
         capture_output=True,
+        text=True,
+        # The library that is tested, also where it is not installed.
+        env={**os.environ, 'PYTHONPATH': str(Path(across.__file__).parents[1])},
         timeout=15 * SECOND,
     )
-    assert run.stderr.decode() == ''
+
+
+def output_of(*arguments: object) -> str:
+    run = run_python(*arguments)
+    assert run.stderr == ''
     assert run.returncode == 0
-    return run.stdout.decode()
+    return run.stdout
 
 
 def check_output(got: str, expected: str) -> None:
@@ -60,23 +68,25 @@ def check_output(got: str, expected: str) -> None:
 @pytest.mark.parametrize(
     'output', OUTPUTS, ids=[str(path.relative_to(EXAMPLES).with_suffix('')) for path in OUTPUTS]
 )
-def test_example(output: Path, request: pytest.FixtureRequest) -> None:
-    script = output.with_suffix('.py')
-    hosts = []
-    if 'HOST' in script.read_text():
-        request.getfixturevalue('ssh_that_reaches_us')
-        hosts = ['wonderland']
-    check_output(run_python(script, *hosts), output.read_text())
+def test_example(output: Path) -> None:
+    check_output(output_of(output.with_suffix('.py')), output.read_text())
+
+
+@pytest.mark.usefixtures('ssh_that_reaches_us')
+def test_example_over_ssh() -> None:
+    expected = OVER_SSH.with_suffix('.out').read_text()
+    check_output(output_of(OVER_SSH, 'wonderland'), expected)
 
 
 def test_every_script_says_what_it_prints() -> None:
     scripts = {path for path in EXAMPLES.rglob('*.py') if '__main__' in path.read_text()}
-    assert scripts - {path.with_suffix('.py') for path in OUTPUTS} == {EXAMPLES / 'demo.py'}
+    without = {script for script in scripts if not script.with_suffix('.out').exists()}
+    assert without == {EXAMPLES / 'demo.py'}
 
 
 @pytest.mark.usefixtures('ssh_that_reaches_us')
 def test_demo_on_this_machine_and_over_ssh() -> None:
-    shown = run_python(EXAMPLES / 'demo.py', 'wonderland')
+    shown = output_of(EXAMPLES / 'demo.py', 'wonderland')
     for expected in (
         'connected in',
         "measuring 'brie' in process",
@@ -90,12 +100,10 @@ def test_demo_on_this_machine_and_over_ssh() -> None:
 
 
 def test_demo_names_a_host_that_fails() -> None:
-    run = subprocess.run(
-        [sys.executable, EXAMPLES / 'demo.py', '-oBatchMode=yes'], capture_output=True
-    )
+    run = run_python(EXAMPLES / 'demo.py', '-oBatchMode=yes')
     assert run.returncode == 1
-    assert 'Error: ' in run.stdout.decode()
-    assert 'Traceback' not in run.stderr.decode()
+    assert 'Error: ' in run.stdout
+    assert 'Traceback' not in run.stderr
 
 
 def python_blocks(page: Path) -> list[str]:
@@ -110,7 +118,7 @@ def python_blocks(page: Path) -> list[str]:
 def test_first_example(page: str, tmp_path: Path) -> None:
     script = tmp_path / 'first.py'
     script.write_text(python_blocks(ROOT / page)[0])
-    check_output(run_python(script), "('...', ...)\n")
+    check_output(output_of(script), "('...', ...)\n")
 
 
 @pytest.mark.parametrize('page', PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
