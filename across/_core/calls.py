@@ -56,7 +56,8 @@ class Calls:
         link = self._link
         outer, context.connection = context.connection, link.owner
         try:
-            link.wait_open()
+            if link.opening:
+                link.wait_open()
             call = PendingCall(next(self._ids))
             frame, _, bulky = self._pack(CALL, call.id, func, args, kwargs)
             self.pending[call.id] = call

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections import deque
 from threading import RLock
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from . import operations
 from .errors import OperationError
 from .threads.cache import service_threads
 from .threads.context import context
+from .values.pickling import Packed
 from .wire.frames import FAILURE, RESULT, Frame, encode, encode_parts
 
 if TYPE_CHECKING:
@@ -42,16 +43,6 @@ class CurrentCall:
     def connection(self) -> Any:
         """The connection that the call came over."""
         return self._link.owner
-
-
-class Reply(NamedTuple):
-    """The answer to a call, laid out."""
-
-    frame: Any
-    #: Kept until the frame is queued: a proxy in it must not be released ahead of it.
-    value: Any
-    #: Ids of our objects that it refers to.
-    exported: list[int]
 
 
 def current_call() -> CurrentCall:
@@ -115,7 +106,8 @@ class Handlers:
         error = OperationError(
             f'{self._link.here} has {limit} calls of this connection in flight already (option max_calls)'
         )
-        self._link.reply(self._pack_failure(frame.id, error))
+        packed = self._link.pack_failure(error)
+        self._link.reply(encode_parts(FAILURE, frame.id, 0, packed.payload, packed.buffers, packed.refs))
 
     def add_post(self, frame: Frame) -> None:
         self._posts_arrived += 1
@@ -164,47 +156,47 @@ class Handlers:
             del self._running[frame.id]
             link.give_back_unread(frame)
             return
-        outer = context.call, context.connection
+        outer_call, outer_connection = context.call, context.connection
         context.call, context.connection = call, link.owner
+        value = None
         try:
             try:
-                reply = self._run(frame)
+                value = self._run(frame)
+                packed = None if value is None else link.pickling.dumps(value, 'the result')
+                kind = RESULT
             except BaseException as exc:
-                reply = self._pack_failure(frame.id, exc)
+                packed = link.pack_failure(exc)
+                kind = FAILURE
+                value = exc
+            if link.forwarding is not None:
+                link.forwarding.flush()
         finally:
-            context.call, context.connection = outer
+            context.call, context.connection = outer_call, outer_connection
             self._running.pop(frame.id, None)
-        if link.forwarding is not None:
-            link.forwarding.flush()
-        if call.cancelled:
-            link.drop_exports(reply.exported)
-        else:
-            link.reply(reply)
+        self._answer(call, kind, packed)
+        del value  # only now: a proxy in it must not be released ahead of the answer
 
-    def _run(self, frame: Frame) -> Reply:
-        link = self._link
-        func, args, kwargs = link.unpack(frame)
+    def _run(self, frame: Frame) -> Any:
+        func, args, kwargs = self._link.unpack(frame)
         if type(func) is str:
-            result = operations.TABLE[func](link, *args)
-        else:
-            result = func(*args, **kwargs)
-        if hasattr(result, 'cr_frame'):  # a coroutine: what an `async def` function returns
+            return operations.TABLE[func](self._link, *args)
+        result = func(*args, **kwargs)
+        if result is not None and hasattr(result, 'cr_frame'):  # what an `async def` function returns
             import asyncio
 
-            result = asyncio.run(result)
-        if result is None:
-            return Reply(encode(RESULT, frame.id), None, [])
-        packed = link.pickling.dumps(result, 'the result')
-        if type(packed) is bytes:
-            return Reply(encode(RESULT, frame.id, 0, packed), None, [])
-        assert not isinstance(packed, bytes)
-        parts = encode_parts(RESULT, frame.id, 0, packed.payload, packed.buffers, packed.refs)
-        return Reply(parts, result, packed.exported)
+            return asyncio.run(result)
+        return result
 
-    def _pack_failure(self, call_id: int, exc: BaseException) -> Reply:
-        packed = self._link.pack_failure(exc)
-        parts = encode_parts(FAILURE, call_id, 0, packed.payload, packed.buffers, packed.refs)
-        return Reply(parts, exc, packed.exported)
+    def _answer(self, call: CurrentCall, kind: int, packed: bytes | Packed | None) -> None:
+        link = self._link
+        if packed is None or isinstance(packed, bytes):
+            if not call.cancelled:
+                link.reply(encode(kind, call.id, 0, packed or b''))
+        elif call.cancelled:
+            link.drop_exports(packed.exported)
+        else:
+            parts = encode_parts(kind, call.id, 0, packed.payload, packed.buffers, packed.refs)
+            link.reply(parts, packed.exported)
 
     # -------------------------------------------------------------------------------- posts
 

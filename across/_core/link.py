@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import _thread
 import time
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 from . import debug
 from .calls import Calls, PendingCall
 from .errors import DisconnectError, OperationError, ProtocolError
-from .handlers import Handlers, Reply
+from .handlers import Handlers
 from .pulse import Pulse
 from .threads.baton import Baton, Waiter
 from .threads.cache import service_threads
@@ -81,6 +81,9 @@ class Link:
         self._ended.acquire()
         self.cancel_reason: str | None = None  # the reason that cancel() was given
 
+        # Set from before bytes are received until they are dispatched: an exception that comes in
+        # between (a KeyboardInterrupt) loses messages. Written by the reader only.
+        self.in_doubt = False
         self.reads = 0  # how often bytes came in: the pulse looks whether it goes up
         self.pulse = Pulse(self)
 
@@ -222,15 +225,18 @@ class Link:
         baton = self.baton
         try:
             while not call.done:
-                if not baton.take_or_sleep(call, timeout):
+                if baton.free and baton.try_take(call) or baton.take_or_sleep(call, timeout):
+                    if call.reading and not self._read_for(call, timeout):
+                        return False
+                    if call.errand is not None:
+                        errand, call.errand = call.errand, None
+                        self.handlers.run(errand)
+                        baton.end_errand(call)
+                else:
                     return False
-                if call.reading and not self._read_for(call, timeout):
-                    return False
-                if call.errand is not None:
-                    errand, call.errand = call.errand, None
-                    self.handlers.run(errand)
-                    baton.end_errand(call)
         except BaseException:  # KeyboardInterrupt: the baton and the errand must not be lost
+            if self.in_doubt and call.reading:
+                self.fail('interrupted while a message was being received')
             baton.leave(call)
             errand, call.errand = call.errand, None
             if errand is not None:
@@ -258,25 +264,18 @@ class Link:
 
     def _receive(self, timeout: float | None = None) -> list[Frame] | None:
         """Read once, as the holder of the baton; None when the link has ended."""
-        transport = self.transport
+        transport, decoder = self.transport, self.decoder
         try:
-            if self.outbox.pending:
-                # Reading never waits for writing: what is left over is written when there is room.
-                self.outbox.flush()
-                if self.outbox.pending:
-                    transport.wait_either(timeout)
-                else:
-                    transport.wait_readable(timeout)
+            if self.outbox.backlog and self.outbox.pending:
+                self._flush_or_wait(timeout)
             else:
                 transport.wait_readable(timeout)
-            count = transport.receive_into(self.decoder.buffer)
+            self.in_doubt = True
+            count = transport.receive_into(decoder.buffer)
             if count > 0:
-                try:
-                    self.reads += 1
-                    return self.decoder.received(count)
-                except KeyboardInterrupt:
-                    self.fail('interrupted while a message was being received')
-                    raise
+                self.reads += 1
+                return decoder.received(count)
+            self.in_doubt = False
             if count == 0:
                 self.fail(transport.ending())
                 return None
@@ -290,6 +289,14 @@ class Link:
         except MemoryError as exc:
             self.fail('there is no memory for a message of the peer', exc)
         return None
+
+    def _flush_or_wait(self, timeout: float | None) -> None:
+        """Wait to read; what is left over to write is written as soon as there is room for it."""
+        self.outbox.flush()
+        if self.outbox.pending:
+            self.transport.wait_either(timeout)
+        else:
+            self.transport.wait_readable(timeout)
 
     def _dispatch(self, received: list[Frame], mine: PendingCall | None) -> bool:
         """Hand each frame to whom it concerns; whether a sleeping caller was woken."""
@@ -317,6 +324,7 @@ class Link:
                 self._dispatch_call(frame)
             else:
                 self._dispatch_other(frame)
+        self.in_doubt = False
         return woke
 
     def _dispatch_call(self, frame: Frame) -> None:
@@ -391,14 +399,19 @@ class Link:
         except (OSError, Cancelled):
             pass
 
-    def reply(self, reply: Reply) -> None:
-        """Send the answer to a call of the peer; a link that ended meanwhile is no news."""
+    def reply(self, frame: Any, exported: Sequence[int] = ()) -> None:
+        """Send the answer to a call of the peer; a link that ended meanwhile is no news.
+
+        Args:
+            exported: Ids of our objects that it refers to.
+        """
         try:
-            if self.state != OPEN:
-                raise self.disconnected()
-            self.send(reply.frame, flushed=type(reply.frame) is list)
+            if self.state == OPEN:
+                self.send(frame, True, type(frame) is list)
+                return
         except DisconnectError:
-            self.drop_exports(reply.exported)
+            pass
+        self.drop_exports(exported)
 
     def _send_releases(self, may_block: bool) -> None:
         pairs = self.imports.take_dropped()
@@ -418,7 +431,7 @@ class Link:
         if frame.refs:
             self.give_back(frame, set())
 
-    def drop_exports(self, ref_ids: list[int]) -> None:
+    def drop_exports(self, ref_ids: Sequence[int]) -> None:
         """Take back references that were never sent."""
         if ref_ids:
             self._drop(self.exports.release([(ref_id, 1) for ref_id in ref_ids]))

@@ -41,13 +41,19 @@ class Baton:
         self.changes = 0
         self._room: dict[Waiter, None] = {}  # who sleeps, in the order of arrival
 
-    def try_take(self) -> bool:
-        """Become the reader if there is none."""
+    def try_take(self, waiter: Waiter | None = None) -> bool:
+        """Become the reader if there is none.
+
+        Args:
+            waiter: Who does, if that is a waiter, and not done.
+        """
         with self.mutex:
-            if not self.free:
+            if not self.free or waiter is not None and (waiter.done or waiter.errand is not None):
                 return False
             self.free = False
             self.changes += 1
+            if waiter is not None:
+                waiter.reading = True
             return True
 
     def take_or_sleep(self, waiter: Waiter, timeout: float = -1) -> bool:

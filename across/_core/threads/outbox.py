@@ -37,7 +37,8 @@ class Outbox:
         # The send lock: guards `_rest`, and calls of the sink. Whoever fails to get it leaves its
         # frame in the queue: the holder looks there again after releasing it.
         self._lock = _thread.allocate_lock()
-        self._queue: deque[Frame] = deque()  # append and popleft are atomic
+        #: Frames that nobody has begun to write; append and popleft are atomic.
+        self.backlog: deque[Frame] = deque()
         self._rest: list[Buffer] = []  # of a frame that is partly written
         self._counter = _thread.allocate_lock()  # guards `_queued`
         self._queued = 0  # bytes in the queue
@@ -57,7 +58,7 @@ class Outbox:
             OSError: The stream is broken.
             Cancelled: The transport was cancelled.
         """
-        if not self._queue and self._lock.acquire(False):
+        if not self.backlog and self._lock.acquire(False):
             try:
                 if not self._rest:
                     done = self._write(frame if type(frame) is list else [frame], may_block)
@@ -66,7 +67,7 @@ class Outbox:
                     done = self._drain(may_block)
             finally:
                 self._lock.release()
-            if done and self._queue:
+            if done and self.backlog:
                 self.flush(may_block)
             return
         queued = self._enqueue(frame)
@@ -77,7 +78,7 @@ class Outbox:
 
     def flush(self, may_block: bool = False) -> None:
         """Write what is queued, unless somebody else is at it."""
-        while self._queue or self._rest:
+        while self.backlog or self._rest:
             if not self._lock.acquire(False):
                 return
             try:
@@ -90,19 +91,19 @@ class Outbox:
     @property
     def pending(self) -> bool:
         """Whether something waits to be written and no thread is at it."""
-        return bool(self._queue or self._rest) and not self._lock.locked()
+        return bool(self.backlog or self._rest) and not self._lock.locked()
 
     def close(self) -> None:
         """Wait until nobody writes, and let nobody write any more. The sink must be cancelled."""
         self._lock.acquire()
-        self._queue.clear()
+        self.backlog.clear()
         self._rest = []
 
     def _enqueue(self, frame: Frame) -> int:
         with self._counter:
             self._queued += _size(frame)
             queued = self._queued
-        self._queue.append(frame)
+        self.backlog.append(frame)
         return queued
 
     def _drain(self, may_block: bool) -> bool:
@@ -120,8 +121,8 @@ class Outbox:
         """Take one large frame, or many small ones, off the queue."""
         batch: list[Buffer] = []
         size = 0
-        while self._queue and size < BATCH_SIZE:
-            frame = self._queue.popleft()
+        while self.backlog and size < BATCH_SIZE:
+            frame = self.backlog.popleft()
             size += _size(frame)
             if type(frame) is list:
                 batch += frame

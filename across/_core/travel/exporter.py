@@ -11,6 +11,7 @@ import sys
 import threading
 import zlib
 from importlib.machinery import ModuleSpec
+from pkgutil import iter_modules
 from types import CodeType, ModuleType
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ class ModuleInfo(NamedTuple):
         filename: Where the module is in the owner's process; None for a namespace package.
         locations: Where the submodules of a package are in the owner's process; None for a plain
             module.
+        modules: The modules in a package, and of each whether it is a package itself.
         code: Marshalled and compressed code, where it runs on the peer's Python and can be had.
         source: The source as compressed UTF-8, where there is one to show.
         package: What relative imports are relative to.
@@ -36,6 +38,7 @@ class ModuleInfo(NamedTuple):
 
     filename: str | None
     locations: list[str] | None
+    modules: list[tuple[str, bool]]
     code: bytes | None
     source: bytes | None
     package: str
@@ -86,14 +89,6 @@ class Exporter:
             return None
         info = describe_main() if fullname == '__main__' else describe(fullname, cache_tag)
         return tuple(info) if info else None
-
-    def list_modules(self, package: str) -> list[tuple[str, bool]]:
-        """Name the modules in a package, and say of each whether it is a package itself."""
-        from pkgutil import iter_modules
-
-        spec = find_spec(package) if self._is_exported(package) else None
-        path = search_path(package, spec) if spec else None
-        return [(module.name, module.ispkg) for module in iter_modules(path or [])]
 
     def list_resources(self, package: str, folder: str = '') -> list[tuple[str, bool]] | None:
         """List a folder inside a package.
@@ -160,17 +155,18 @@ def describe(fullname: str, cache_tag: str) -> ModuleInfo | None:
     if spec is None:
         return None
     locations = search_path(fullname, spec)
+    modules = [(module.name, module.ispkg) for module in iter_modules(locations or [])]
     package = fullname if locations is not None else fullname.rpartition('.')[0]
     if is_namespace(spec):
-        return ModuleInfo(None, locations, None, zlib.compress(b''), package)
+        return ModuleInfo(None, locations, modules, None, zlib.compress(b''), package)
     if is_extension(spec):
-        return ModuleInfo(spec.origin, None, None, None, package, _refuse_extension(fullname))
+        return ModuleInfo(spec.origin, None, [], None, None, package, _refuse_extension(fullname))
     if fullname.partition('.')[0] in ALWAYS_EXPORTED:
         code, text = _read_small(spec, cache_tag)
     else:
         code, text = _read(spec, cache_tag)
     refusal = None if code or text is not None else _refuse_compiled(fullname, cache_tag)
-    return ModuleInfo(spec.origin, locations, code, text, package, refusal)
+    return ModuleInfo(spec.origin, locations, modules, code, text, package, refusal)
 
 
 def _refuse_compiled(name: str, cache_tag: str) -> str:
@@ -241,4 +237,4 @@ def describe_main() -> ModuleInfo:
     main, source = _main_source()
     filename = getattr(main, '__file__', None)
     package = getattr(main, '__package__', None) or ''
-    return ModuleInfo(filename, None, None, zlib.compress(source.encode()), package)
+    return ModuleInfo(filename, None, [], None, zlib.compress(source.encode()), package)

@@ -105,16 +105,18 @@ class Importer:
         spec = ModuleSpec(fullname, loader, origin=loader.filename)  # type: ignore[arg-type]
         spec.has_location = loader.filename is not None  # or else there is no __file__
         if loader.locations is not None:
-            from_here = _Entry(self, fullname)
+            entry = _Entry(loader.modules)
             spec.submodule_search_locations = list(loader.locations)
             for location in loader.locations:
                 # For pkgutil, and lest the folder of that name on this machine be looked at.
-                sys.path_importer_cache[location] = from_here
+                sys.path_importer_cache[location] = entry
         return spec
 
-    def load(self, fullname: str) -> ModuleLoader:
+    def load(
+        self, fullname: str, cache_tag: str | None = sys.implementation.cache_tag
+    ) -> ModuleLoader:
         """Get a module from the owner, not executed yet; raises like `find_spec`."""
-        found = self.ask(fullname, 'find_module', fullname, sys.implementation.cache_tag)
+        found = self.ask(fullname, 'find_module', fullname, cache_tag)
         if found is None:
             raise ModuleNotFoundError(
                 f'No module named {fullname!r}: {fullname.partition(".")[0]!r} is imported from '
@@ -165,6 +167,7 @@ class ModuleLoader(zipimporter):
         fullname: str,
         filename: str | None,
         locations: list[str] | None,
+        modules: list[tuple[str, bool]],
         code: bytes | None,
         source: bytes | None,
         package: str,
@@ -174,6 +177,7 @@ class ModuleLoader(zipimporter):
         self.fullname = fullname
         self.filename = filename
         self.locations = locations
+        self.modules = modules
         self.package = package
         self._code = code
         self._source = source
@@ -250,16 +254,14 @@ class ModuleLoader(zipimporter):
 class _Entry:
     """Stands for a folder of the owner in ``sys.path_importer_cache``."""
 
-    def __init__(self, importer: Importer, package: str) -> None:
-        self._importer = importer
-        self._package = package
+    def __init__(self, modules: list[tuple[str, bool]]) -> None:
+        self._modules = modules
 
     def find_spec(self, fullname: str, target: object = None) -> None:
         return None  # the importer was asked before
 
     def iter_modules(self, prefix: str = '') -> list[tuple[str, bool]]:
-        found = self._importer.ask(self._package, 'list_modules', self._package)
-        return [(prefix + name, is_package) for name, is_package in found]
+        return [(prefix + name, is_package) for name, is_package in self._modules]
 
 
 def fetch_source(fullname: str) -> str | None:
@@ -267,5 +269,4 @@ def fetch_source(fullname: str) -> str | None:
     importer = _current
     if importer is None:
         return None
-    found = importer.ask(fullname, 'find_module', fullname, '')
-    return None if found is None or found[3] is None else zlib.decompress(found[3]).decode()
+    return importer.load(fullname, cache_tag='').get_source(fullname)

@@ -77,7 +77,8 @@ def blank_source(source: str) -> str:
     return b'\n'.join(lines).decode() + '\n'
 
 
-_Span = Tuple[int, int, int, int, bytes]  # from row and column, to row and column; what to put there
+# From row and column to row and column; what to put there.
+_Span = Tuple[int, int, int, int, bytes]
 
 
 def _dispensable(source: str) -> Iterator[_Span]:

@@ -74,10 +74,13 @@ def is_importable(obj: Any, by_reference: Container[str]) -> bool:
 def _byte_code_pickler() -> Any:
     import cloudpickle
 
-    # The callers may replace the dispatch table of a pickler; these are found all the same.
     reducers = cloudpickle.Pickler._dispatch_table
 
     class ByteCodePickler(cloudpickle.Pickler):  # type: ignore[misc]
+        # The attribute of the C pickler again: registrations with copyreg count, and a caller
+        # may set a table of its own. What cloudpickle has in its table is looked up below.
+        dispatch_table = pickle.Pickler.dispatch_table
+
         def __init__(self, file: Any, buffer_callback: Any, by_reference: Container[str]) -> None:
             super().__init__(file, protocol=5, buffer_callback=buffer_callback)
             self._by_reference = by_reference

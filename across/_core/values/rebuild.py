@@ -123,12 +123,11 @@ def parse_function(source: Source) -> Any:
     if source.column >= 0:
         # Parentheses, so that it may span lines; blanks, so that columns stay what they were.
         text = '(' + ' ' * (source.column - 1) + source.text + '\n)'
-        tree = ast.parse(text, source.filename, 'eval')
-        ast.increment_lineno(tree, source.line - 1)
+        tree = ast.parse('\n' * (source.line - 1) + text, source.filename, 'eval')
         return tree.body
     indented = source.text[:1].isspace()
-    tree = ast.parse('if 1:\n' * indented + source.text, source.filename)
-    ast.increment_lineno(tree, source.line - 1 - indented)
+    text = 'if 1:\n' * indented + source.text
+    tree = ast.parse('\n' * (source.line - 1 - indented) + text, source.filename)
     return tree.body[0].body[0] if indented else tree.body[0]
 
 

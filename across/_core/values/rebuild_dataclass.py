@@ -28,7 +28,6 @@ _METHODS = (
 
 def describe_dataclass(cls: Any) -> tuple[dict[str, bool], list[tuple[Any, ...]], list[str]]:
     """What :func:`apply_dataclass` needs to know of a data class."""
-    import dataclasses
 
     params = cls.__dict__['__dataclass_params__']
     skipped = ('slots', 'weakref_slot')  # these were applied: the class has its slots already

@@ -46,7 +46,7 @@ from typing import Any, Callable, NamedTuple, Sequence, Tuple, Union
 from ..errors import ProtocolError
 
 CALL, RESULT, FAILURE, CANCEL, POST, RELEASE, IDLE, GOODBYE = range(1, 9)
-LAST_KIND = GOODBYE
+KINDS = frozenset(range(1, 9))
 
 #: What a buffer becomes at the receiver: any writable buffer, a ``bytes`` or a ``bytearray``.
 PLAIN, BYTES, BYTEARRAY = range(3)
@@ -72,6 +72,10 @@ class Frame(NamedTuple):
     refs: tuple[int, ...]
     payload: bytes | bytearray | memoryview
     buffers: Sequence[Any]
+
+
+# What Frame(…) does, less a Python call for each message.
+_new_frame = tuple.__new__
 
 
 def encode(kind: int, id: int = 0, parent: int = 0, payload: bytes = b'') -> bytes:
@@ -144,8 +148,13 @@ class FrameDecoder:
         """
         if self.large is not None:
             return self._received_large(count)
-        start, end = self._start, self._end + count
         memory = self._memory
+        if not self._end and count >= HEADER_SIZE:
+            # One plain frame, and nothing else: what nearly every read brings.
+            kind, n_buffers, n_refs, size, id, parent = HEADER.unpack_from(memory)
+            if HEADER_SIZE + size == count and not n_buffers and not n_refs and kind in KINDS:
+                return [_new_frame(Frame, (kind, id, parent, (), bytes(memory[HEADER_SIZE:count]), ()))]
+        start, end = self._start, self._end + count
         frames: list[Frame] = []
         while end - start >= HEADER_SIZE:
             kind, n_buffers, n_refs, size, id, parent = HEADER.unpack_from(memory, start)
@@ -160,9 +169,10 @@ class FrameDecoder:
                 self._check(kind, n_buffers, n_refs, size)
                 frames.append(self._small_frame(kind, n_buffers, n_refs, size, id, parent, body))
             else:
-                if not 0 < kind <= LAST_KIND:
+                if kind not in KINDS:
                     self._check(kind, n_buffers, n_refs, size)
-                frames.append(Frame(kind, id, parent, (), bytes(memory[body : body + size]), ()))
+                payload = bytes(memory[body : body + size])
+                frames.append(_new_frame(Frame, (kind, id, parent, (), payload, ())))
             start = body + size
         if start == end:
             self._start = self._end = 0
@@ -175,7 +185,7 @@ class FrameDecoder:
         return frames
 
     def _check(self, kind: int, n_buffers: int, n_refs: int, size: int) -> None:
-        if not 0 < kind <= LAST_KIND:
+        if kind not in KINDS:
             raise ProtocolError(f'the peer sent a message of unknown kind {kind}')
         if self.max_size is not None and size > self.max_size:
             raise ProtocolError(
