@@ -66,7 +66,7 @@ def test_what_remains_works(as_code: bool) -> None:
     assert function(1, 2, e=3) == (1, (2,), '#', {'e': 3}, 'ä')
     assert function.__doc__ is None
     assert function.__annotations__ == {}
-    assert namespace['Fields'].__annotations__ == {'y': 'int'}  # type: ignore[attr-defined]
+    assert namespace['Fields'].__annotations__ == {'y': 'int'}
 
 
 def test_blanked_source_has_neither_comments_nor_docstrings_nor_annotations() -> None:

@@ -240,11 +240,12 @@ class ModuleLoader(zipimporter):
 
         return archive_of(self)
 
-    @property
-    def _files(self) -> dict[str, None]:
+    def _get_files(self) -> dict[str, None]:
         from .resources import files_of
 
         return files_of(self)
+
+    _files = property(_get_files)  # before 3.13
 
     def ask(self, method: str, *args: object) -> Any:
         """Ask the owner; see `Importer.ask`."""
