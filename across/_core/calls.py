@@ -54,6 +54,8 @@ class Calls:
     def request(self, func: Callable[..., Any] | str, args: Any, kwargs: Any) -> Any:
         """Run a function at the peer; its result, or its exception raised."""
         link = self._link
+        if context.critical:
+            raise interrupted_critical_section()
         outer, context.connection = context.connection, link.owner
         try:
             if link.opening:
@@ -61,14 +63,20 @@ class Calls:
             call = PendingCall(next(self._ids))
             frame, _, bulky = self._pack(CALL, call.id, func, args, kwargs)
             self.pending[call.id] = call
+            context.critical = True
             try:
                 if not link.is_up:
                     raise link.disconnected()
-                link.send(frame, True, bulky)
+                if bulky:
+                    link.send_bulk(frame)
+                else:
+                    link.send(frame)
                 link.wait(call)
             except BaseException:
                 self._abandon(call)
                 raise
+            finally:
+                context.critical = False
             if link.handlers.posts_unfinished and context.call is None:
                 link.handlers.run_posts()  # what came before the answer takes effect before it
             return self._unpack(call)
@@ -127,6 +135,8 @@ class Calls:
         from .futures import CallFuture
 
         link = self._link
+        if context.critical:
+            raise interrupted_critical_section()
         outer, context.connection = context.connection, link.owner
         try:
             link.wait_open()
@@ -138,14 +148,20 @@ class Calls:
             finally:
                 context.call = outer_call
             self.pending[call.id] = call
+            context.critical = True
             try:
                 if not link.is_up:
                     raise link.disconnected()
-                link.send(frame, True, bulky)
+                if bulky:
+                    link.send_bulk(frame)
+                else:
+                    link.send(frame)
+                link.find_reader()
             except BaseException:
                 self._abandon(call)
                 raise
-            link.find_reader()
+            finally:
+                context.critical = False
             return future
         finally:
             context.connection = outer
@@ -187,6 +203,8 @@ class Calls:
     def post(self, func: Callable[..., Any] | str, *args: Any) -> None:
         """Have the peer run a function, in order with other posts, without an answer."""
         link = self._link
+        if context.critical:
+            raise interrupted_critical_section()
         outer, context.connection = context.connection, link.owner
         try:
             frame, exported, _ = self._pack(POST, 0, func, args, {})
@@ -221,3 +239,9 @@ class Calls:
         self.pending = {}
 
 
+def interrupted_critical_section() -> OperationError:
+    """The error for user code that runs where none is expected, and would wait for itself."""
+    return OperationError(
+        'a finalizer or a signal handler cannot use a connection while it interrupts this thread '
+        'in sending or receiving'
+    )

@@ -157,7 +157,9 @@ class Handlers:
             link.give_back_unread(frame)
             return
         outer_call, outer_connection = context.call, context.connection
+        outer_critical = context.critical
         context.call, context.connection = call, link.owner
+        context.critical = False
         value = None
         try:
             try:
@@ -172,6 +174,7 @@ class Handlers:
                 link.forwarding.flush()
         finally:
             context.call, context.connection = outer_call, outer_connection
+            context.critical = outer_critical
             self._running.pop(frame.id, None)
         self._answer(call, kind, packed)
         del value  # only now: a proxy in it must not be released ahead of the answer

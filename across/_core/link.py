@@ -12,16 +12,18 @@ Layer: where wire, transports, threads, values and travel meet; private to :mod:
 from __future__ import annotations
 
 import _thread
+import threading
 import time
 from typing import Any, Callable, Sequence
 
 from . import debug
-from .calls import Calls, PendingCall
+from .calls import Calls, PendingCall, interrupted_critical_section
 from .errors import DisconnectError, OperationError, ProtocolError
 from .handlers import Handlers
 from .pulse import Pulse
 from .threads.baton import Baton, Waiter
 from .threads.cache import service_threads
+from .threads.context import context
 from .threads.outbox import Outbox
 from .threads.watchdog import watchdog
 from .transports.base import Cancelled, Transport
@@ -31,6 +33,8 @@ from .values.refs import OWNED, ExportTable, ImportTable
 from .wire import frames as wire
 from .wire.frames import Frame, FrameDecoder, encode
 from .wire.greeting import PeerInfo
+
+_MAIN = threading.main_thread().ident
 
 NEW, CONNECTING, OPEN, CLOSING, CLOSED = range(5)
 
@@ -200,21 +204,23 @@ class Link:
     def serve(self) -> None:
         """The job of a service thread that holds the baton: read, and run what the peer calls."""
         handlers = self.handlers
+        context.critical = True
         while True:
             received = self._receive()
             if received is None:
                 self.baton.pass_on()
-                return
+                break
             woke = self._dispatch(received, None)
             if handlers.queue:
                 self.baton.pass_on()
                 handlers.work()
                 if not self.baton.try_take():
-                    return
+                    break
             elif woke:
                 # That caller probably calls again, and then reads for itself without any hand-over.
                 self.baton.pass_on()
-                return
+                break
+        context.critical = False
 
     def wait(self, call: PendingCall, timeout: float = -1) -> bool:
         """Wait for an answer: read while nobody else does, sleep otherwise.
@@ -256,6 +262,12 @@ class Link:
                 in_time = False
                 break
             self._dispatch(received, call)
+            if self.decoder.large is not None and _thread.get_ident() == _MAIN:
+                # Ctrl-C is raised in the main thread, most likely amid a long transfer, and then
+                # nobody knows what has been received: another thread goes on reading.
+                call.reading = False
+                service_threads.run(self.serve)
+                return True
             if self.handlers.queue:
                 # A waiting caller never runs a stranger's call: it could not return meanwhile.
                 self.handlers.call_colleague()
@@ -380,6 +392,31 @@ class Link:
                 self.fail('interrupted while a message was being sent')
             raise
 
+    def send_bulk(self, frame: Any) -> None:
+        """Send a large frame, and return when it is written.
+
+        The main thread has another one do it: a Ctrl-C amid the transfer would leave unknown what
+        the peer has received.
+        """
+        if _thread.get_ident() != _MAIN:
+            self.send(frame, True, True)
+            return
+        written = _thread.allocate_lock()
+        written.acquire()
+        errors: list[BaseException] = []
+
+        def send() -> None:
+            try:
+                self.send(frame, True, True)
+            except BaseException as exc:
+                errors.append(exc)
+            written.release()
+
+        service_threads.run(send)
+        written.acquire()
+        if errors:
+            raise errors[0]
+
     def try_send(self, frame: Any) -> None:
         """Send without waiting, as the reader and the watchdog must; a broken link is no news."""
         try:
@@ -476,7 +513,10 @@ class Link:
 
     def disconnected(self) -> DisconnectError:
         """The error that says why this link has ended; a new one for each who asks."""
-        error = DisconnectError(f'no connection to {self.name}: {self.reason or "it is closed"}')
+        reason = self.reason or 'it is closed'
+        if self.name not in reason:
+            reason = f'no connection to {self.name}: {reason}'
+        error = DisconnectError(reason)
         error.__cause__ = self.cause
         return error
 
@@ -509,6 +549,8 @@ class Link:
 
     def close(self) -> bool:
         """Say goodbye and release everything; False if that was done, or begun, before."""
+        if context.critical:
+            raise interrupted_critical_section()
         if not self._released.acquire(False):
             return False
         try:

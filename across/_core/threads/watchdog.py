@@ -13,6 +13,8 @@ import threading
 import time
 from typing import Protocol
 
+from .context import context
+
 # While a baton is free: how long (seconds) a handler may delay the frames behind its own.
 TICK = 0.005
 # Otherwise: how late (seconds) references that were dropped are reported at most.
@@ -70,6 +72,7 @@ class Watchdog:
         self.__init__()  # type: ignore[misc]
 
     def _watch(self) -> None:
+        context.critical = True
         while True:
             with self._mutex:
                 wards = list(self._wards)

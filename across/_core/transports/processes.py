@@ -114,7 +114,7 @@ class ProcessTransport(DescriptorTransport):
         self._wakeup.close()
 
     def _reap(self, process: subprocess.Popen[Any], timeout: float | None) -> None:
-        """Wait for the end of the child; make it end after ``timeout``, or once cancelled."""
+        """Wait for the end of the child; make it end after ``timeout``, or once it is to be killed."""
         import subprocess
 
         try:
@@ -221,5 +221,7 @@ def _as_typed(args: list[Argument]) -> str:
     """The command line as one would type it, cut to what fits into a message."""
     from shlex import quote
 
-    line = ' '.join(' '.join(quote(os.fsdecode(arg)) for arg in args).split())
+    words = [' '.join(os.fsdecode(arg).split()) for arg in args]
+    # A word as long as that is a script; the words around it say more.
+    line = ' '.join('…' if len(word) > _COMMAND_SIZE else quote(word) for word in words)
     return line if len(line) <= _COMMAND_SIZE else line[: _COMMAND_SIZE - 1] + '…'

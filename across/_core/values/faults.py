@@ -252,7 +252,7 @@ def _make(body: Any, record: dict[str, Any], members: list[BaseException]) -> Ba
         made = _group_type().__new__(cls, args[0], members)
     else:
         made = _constructor(cls)(cls)
-        made.args = args
+        object.__setattr__(made, 'args', args)  # the class may have a __setattr__ of its own
     for name, value in fields.items():
         object.__setattr__(made, name, value)
     return made

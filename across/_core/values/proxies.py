@@ -86,8 +86,6 @@ class Proxy:
 
 def call_operation(proxy: Proxy, name: str, *args: Any) -> Any:
     """Have an operation run at the peer of a proxy's connection."""
-    if context.critical:
-        raise OperationError('a finalizer called a proxy while this thread was sending or receiving')
     return proxy.__across__.connection.calls.operation(name, *args)
 
 

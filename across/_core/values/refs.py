@@ -10,10 +10,10 @@ Plain data structures: no pickling, no I/O. Layer: values.
 
 from __future__ import annotations
 
-import _thread
 import itertools
 import weakref
 from collections import deque
+from threading import RLock
 from typing import Any, Callable, Iterable
 
 # The low bit of a ref in a frame's header: the receiver owns the object.
@@ -24,8 +24,9 @@ class ExportTable:
     """Our objects that the peer refers to."""
 
     def __init__(self) -> None:
-        # Guards everything here; no object is dropped (nor any user code run) while it is held.
-        self._mutex = _thread.allocate_lock()
+        # Guards everything here; no object is dropped while it is held. Reentrant: the garbage
+        # collector may run a finalizer at any allocation, and that may use the table, too.
+        self._mutex = RLock()
         self._ids = itertools.count(1)
         self._entries: dict[int, list[Any]] = {}  # ref id → [object, count]
         self._by_object: dict[int, int] = {}  # id(object) → ref id; the entry keeps the object alive
@@ -39,8 +40,8 @@ class ExportTable:
             ref_id = self._by_object.get(id(obj))
             if ref_id is None:
                 ref_id = next(self._ids)
-                self._by_object[id(obj)] = ref_id
                 self._entries[ref_id] = [obj, 1]
+                self._by_object[id(obj)] = ref_id
             else:
                 self._entries[ref_id][1] += 1
             return ref_id
@@ -80,7 +81,8 @@ class ExportTable:
                 entry[1] -= count
                 if entry[1] <= 0:
                     del self._entries[ref_id]
-                    del self._by_object[id(entry[0])]
+                    if self._by_object.get(id(entry[0])) == ref_id:
+                        del self._by_object[id(entry[0])]
                     dropped.append(entry[0])
         return dropped
 
@@ -97,7 +99,7 @@ class ImportTable:
     """The peer's objects that we have proxies of."""
 
     def __init__(self) -> None:
-        self._mutex = _thread.allocate_lock()  # guards `_proxies`, and the counts in the proxies
+        self._mutex = RLock()  # guards `_proxies`, and the counts in the proxies
         self._proxies: dict[int, weakref.ref[Any]] = {}
         #: Ids and counts that are to be reported to the owner. Appending is all a finalizer does.
         self.dropped: deque[tuple[int, int]] = deque()

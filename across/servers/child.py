@@ -1,0 +1,51 @@
+"""What a child process of a :class:`.ProcessConnectionHandler` runs: one connection.
+
+Layer: servers.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import sys
+import threading
+import time
+from contextlib import suppress
+
+from across import AcrossError, Connection, Options
+
+from .leash import hold
+
+# Seconds that threads of user code get to finish once the connection has ended.
+LINGER_TIME = 5.0
+
+
+def main() -> None:
+    """Serve the socket named by the first argument, tied to the leash named by the second one."""
+    sock_fd, leash = map(int, sys.argv[1:3])
+    del sys.argv[1:]
+    options = _read_options(leash)
+    hold(leash, options.timeout or LONGEST_FAREWELL)
+    os.set_inheritable(sock_fd, False)
+    connection = Connection.from_socket(socket.socket(fileno=sock_fd), options=options)
+    try:
+        with suppress(AcrossError):  # however it ended, that is the client's business
+            connection.wait()
+    finally:
+        with suppress(AcrossError):
+            connection.close()
+        # The normal end of the interpreter waits for threads that user code left behind.
+        threading.Thread(target=_end_later, daemon=True).start()
+
+
+def _read_options(leash: int) -> Options:
+    with open(leash, 'rb', closefd=False) as pipe:
+        options = pickle.load(pipe)
+    assert isinstance(options, Options)
+    return options
+
+
+def _end_later() -> None:
+    time.sleep(LINGER_TIME)
+    os._exit(0)

@@ -1,0 +1,106 @@
+"""Child processes that serve one client each, as the server sees them.
+
+Layer: servers.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from across import Options, get_bios
+
+from . import leash
+from .sessions import Session
+
+if TYPE_CHECKING:
+    import socket
+
+# The arguments are two descriptors and the search path; `sys` needs none to be imported.
+_SCRIPT = 'import sys; sys.path[:] = sys.argv[3:]; from across.servers.child import main; main()'
+
+
+class Child(Session):
+    """A child process, from its start until it was waited for.
+
+    Args:
+        args: Its command line, behind which the number of its end of the leash is put in place of
+            ``{leash}``.
+        sock: The client's socket; the child has a copy of it.
+        as_stdio: Whether that is its standard input and output.
+        first: What it can read from the leash.
+    """
+
+    def __init__(
+        self, args: list[str], sock: socket.socket, *, as_stdio: bool, first: bytes = b''
+    ) -> None:
+        end, self._leash = os.pipe()
+        self._mutex = threading.Lock()  # guards `_leash`
+        fds = (end,) if as_stdio else (end, sock.fileno())
+        stdin, stdout = (sock.fileno(), sock.fileno()) if as_stdio else (subprocess.DEVNULL, None)
+        # See leash.hold(), which undoes it in the child.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            args = [arg.replace('{leash}', str(end)) for arg in args]
+            self._process = subprocess.Popen(args, stdin=stdin, stdout=stdout, pass_fds=fds)
+        except BaseException:
+            os.close(self._leash)
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            os.close(end)
+        with suppress(BrokenPipeError):  # it is dead: wait() will tell
+            os.write(self._leash, first)
+
+    def wait(self) -> None:
+        # A thread for each child waits here. Beside the process that is next to nothing, and it is
+        # the one way, on every platform, to wait for some children of a program but not for all.
+        self._process.wait()
+        self.end()
+
+    def end(self) -> None:
+        with self._mutex:
+            if self._leash >= 0:
+                os.close(self._leash)
+                self._leash = -1
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def abandon(self) -> None:
+        self._mutex = threading.Lock()
+        self.end()
+        self._process.returncode = 0  # the parent's child: the finalizer here has no say in it
+
+
+def start_child(sock: socket.socket, options: Options) -> Child:
+    """Start an interpreter like this one that serves a socket.
+
+    Raises:
+        OSError: There are no resources for it.
+    """
+    path = [entry for entry in sys.path if isinstance(entry, str)]
+    args = [sys.executable, '-c', _SCRIPT, str(sock.fileno()), '{leash}', *path]
+    # Not on the command line, which everybody can read.
+    return Child(args, sock, as_stdio=False, first=pickle.dumps(options))
+
+
+def start_bare_child(sock: socket.socket, timeout: float) -> Child:
+    """Start a bare interpreter that talks to its client over a socket.
+
+    Args:
+        timeout: Seconds it gets to end in, once its parent is gone.
+
+    Raises:
+        OSError: There are no resources for it.
+    """
+    import inspect
+
+    script = f'{inspect.getsource(leash)}\nhold({{leash}}, {timeout})\n{get_bios()}'
+    return Child([sys.executable, '-I', '-S', '-c', script], sock, as_stdio=True)

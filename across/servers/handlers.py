@@ -1,0 +1,269 @@
+"""Connection handlers: they take accepted sockets, and look after the connections made of them.
+
+Layer: servers.
+"""
+
+from __future__ import annotations
+
+import abc
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from across import AcrossError, Connection, Options
+
+from . import lifetime
+from .children import start_bare_child, start_child
+from .sessions import Session
+
+if TYPE_CHECKING:
+    import socket
+    from typing import TypeVar
+
+    Self = TypeVar('Self', bound='ConnectionHandler')
+
+# Seconds that connections get to end once they are cancelled, which takes them milliseconds.
+CANCEL_WAIT = 5.0
+# Seconds in which a child ends that was left by its parent, where there is no timeout.
+LONGEST_FAREWELL = 60.0
+
+
+class ConnectionHandler(abc.ABC):
+    """Makes connections of accepted sockets, and manages those that are running.
+
+    ::
+
+        with LocalConnectionHandler() as handler, socket.create_server(('localhost', 1865)) as listener:
+            while True:
+                handler.handle_socket(listener.accept()[0])
+
+    Threads: all methods may be called from any thread.
+    """
+
+    @abc.abstractmethod
+    def handle_socket(self, sock: socket.socket) -> None:
+        """Make a connection of a socket, which then belongs to the handler.
+
+        Returns at once: the handshake takes place in the background, and a client that is slow or
+        talks nonsense holds up nobody.
+
+        Args:
+            sock: A connected stream socket, TCP or Unix, as ``accept()`` returns it.
+
+        Raises:
+            OSError: There are no resources for another connection. The socket is still the
+                caller's.
+            RuntimeError: The handler is closed.
+        """
+
+    @abc.abstractmethod
+    def cancel(self) -> None:
+        """Cancel all running connections, without waiting for that; then comes :meth:`close`."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Close all running connections, and free what the handler holds.
+
+        Clients are told, unless :meth:`cancel` was called before. Calls that are in flight end
+        with a :exc:`.DisconnectError`. A second close does nothing.
+        """
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections there are now, those in their handshake included."""
+        raise NotImplementedError(f'{type(self).__name__} does not count its connections')
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class Pool(ConnectionHandler):
+    """A handler with a session for each client; a subclass says how to begin one."""
+
+    def __init__(self, options: Options | None) -> None:
+        if options is not None and not isinstance(options, Options):
+            raise TypeError(f'options must be across.Options, not {type(options).__name__}')
+        self._options = Options() if options is None else options
+        self._sessions: dict[Session, None] = {}
+        self._closing = self._cancelled = False
+        # Guards `_sessions` and `_closing`; notified when a session is over.
+        self._changed = threading.Condition()
+        lifetime.track(self)
+
+    @abc.abstractmethod
+    def _begin(self, sock: socket.socket) -> Session:
+        """Begin a session; where that fails, the socket stays as it is."""
+
+    @property
+    def connection_count(self) -> int:
+        return len(self._sessions)
+
+    def handle_socket(self, sock: socket.socket) -> None:
+        if self._closing or self._cancelled:
+            raise self._closed()
+        session = self._begin(sock)
+        with self._changed:
+            accepted = not self._closing
+            if accepted:
+                self._sessions[session] = None
+        if not accepted:
+            session.kill()
+            session.wait()
+            raise self._closed()
+        self._start_tending(session)
+        if self._cancelled:  # meanwhile
+            session.kill()
+
+    def _closed(self) -> RuntimeError:
+        return RuntimeError(f'this {type(self).__name__} is closed')
+
+    def _start_tending(self, session: Session) -> None:
+        try:
+            threading.Thread(
+                target=self._tend, args=(session,), name='across-session', daemon=True
+            ).start()
+        except RuntimeError:  # the system has no more threads
+            session.kill()
+            self._tend(session)
+            raise
+
+    def _tend(self, session: Session) -> None:
+        try:
+            session.wait()
+        finally:
+            with self._changed:
+                self._sessions.pop(session, None)
+                self._changed.notify_all()
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        for session in list(self._sessions):
+            session.kill()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closing = True
+            sessions = list(self._sessions)
+        try:
+            if not self._cancelled:
+                for session in sessions:
+                    session.end()
+                self._wait_for_end(self._options.timeout)
+        finally:  # also when a Ctrl-C ends the waiting
+            for session in list(self._sessions):
+                session.kill()
+            self._wait_for_end(CANCEL_WAIT)
+
+    def _wait_for_end(self, timeout: float | None) -> None:
+        """Wait until all sessions are over, or cancelled, or the time is up."""
+        cancelled = self._cancelled
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not self._sessions or self._cancelled != cancelled, timeout
+            )
+
+    def abandon(self) -> None:
+        self._closing = True
+        self._changed = threading.Condition()
+        for session in self._sessions:
+            session.abandon()
+        self._sessions = {}
+
+
+class LocalConnectionHandler(Pool):
+    """A handler that runs all connections in this process.
+
+    Clients share the process, with its modules and its state. Their calls run in threads, side by
+    side.
+
+    Args:
+        options: For the connections. They can't accept exported modules: those of one client would
+            be seen by all.
+
+    Raises:
+        TypeError, ValueError: ``options`` is something else, or has ``accept_exported_modules``.
+    """
+
+    def __init__(self, *, options: Options | None = None) -> None:
+        super().__init__(options)
+        if self._options.accept_exported_modules:
+            raise ValueError(
+                'a process that serves many connections cannot accept exported modules, as those '
+                'of one client would be imported by all (option accept_exported_modules); use a '
+                'ProcessConnectionHandler, which has a process for each client'
+            )
+
+    def _begin(self, sock: socket.socket) -> Session:
+        return _LocalSession(Connection.from_socket(sock, options=self._options))
+
+
+class _LocalSession(Session):
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        # Held while the connection is being closed: who comes second waits until that is done.
+        self._closing = threading.Lock()
+
+    def wait(self) -> None:
+        with suppress(AcrossError):  # however it ended, that is the client's business
+            self._connection.wait()
+        self._close()
+
+    def end(self) -> None:
+        # A thread for each, as a client that is stopped must not make the others wait.
+        try:
+            threading.Thread(target=self._close, name='across-closing', daemon=True).start()
+        except RuntimeError:  # the system has no more threads
+            self._close()
+
+    def _close(self) -> None:
+        with self._closing, suppress(AcrossError):
+            self._connection.close()
+
+    def kill(self) -> None:
+        self._connection.cancel()
+
+
+class ProcessConnectionHandler(Pool):
+    """A handler that starts a child process for each client.
+
+    The child is an interpreter like this one, with the same ``sys.path``. It ends with its
+    connection, and with this process, however that ends. What it prints goes where the output of
+    this process goes.
+
+    Args:
+        options: For the connections. Their ``timeout`` also says how long :meth:`close` waits for
+            the children to end, before it kills them.
+    """
+
+    def __init__(self, *, options: Options | None = None) -> None:
+        super().__init__(options)
+
+    def _begin(self, sock: socket.socket) -> Session:
+        child = start_child(sock, self._options)
+        sock.close()
+        return child
+
+
+class BIOSConnectionHandler(Pool):
+    """A handler that starts a bare interpreter for each client.
+
+    As :class:`ProcessConnectionHandler`, but the children don't import this library, or anything
+    else that is installed here: the client sends it, so there can't be two versions of it. They
+    accept exported modules, and take over the options of the client.
+
+    Args:
+        options: Their ``timeout`` says how long :meth:`close` waits for the children to end, before
+            it kills them. The others have no effect.
+    """
+
+    def __init__(self, *, options: Options | None = None) -> None:
+        super().__init__(options)
+
+    def _begin(self, sock: socket.socket) -> Session:
+        child = start_bare_child(sock, self._options.timeout or LONGEST_FAREWELL)
+        sock.close()
+        return child
+
