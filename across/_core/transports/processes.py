@@ -114,7 +114,7 @@ class ProcessTransport(DescriptorTransport):
         self._wakeup.close()
 
     def _reap(self, process: subprocess.Popen[Any], timeout: float | None) -> None:
-        """Wait for the end of the child; make it end after ``timeout``, or once it is to be killed."""
+        """Wait for the end of the child; end it after ``timeout``, or on :meth:`kill`."""
         import subprocess
 
         try:
@@ -156,7 +156,7 @@ class ProcessTransport(DescriptorTransport):
             return f'{self.name} closed its standard output'
         if status < 0:
             return f'{self.name} was killed by {_signal_name(-status)}'
-        return f'`{self._command}` ended with status {status}{_STATUS_MEANINGS.get(status, "")}'
+        return f'{self.name} ended with status {status}{_STATUS_MEANINGS.get(status, "")}'
 
 
 def _spawn(args: list[Argument]) -> subprocess.Popen[Any]:
