@@ -116,19 +116,19 @@ class Link:
     def set_up_process(self) -> None:
         self._accept_from(self._listen())
         self.transport = ProcessTransport(self._relay())
-        self.ending = r'`.*python.*` ended with status 0'
+        self.ending = r'process \d+ \(.*python.*\) ended with status 0'
 
     def set_up_shell(self) -> None:
         self._accept_from(self._listen())
         script = f'cd /\n{shlex.join(self._relay())}\nexit 7'
         self.transport = ProcessTransport(['/bin/sh', '-c', script])
-        self.ending = r'`/bin/sh -c .*` ended with status 7'
+        self.ending = r'process \d+ \(/bin/sh -c .*\) ended with status 7'
 
     def set_up_popen(self) -> None:
         self._accept_from(self._listen())
         process = subprocess.Popen(self._relay(), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.transport = ProcessTransport.from_popen(process)
-        self.ending = r'`.*python.*` ended with status 0'
+        self.ending = r'process \d+ \(.*python.*\) ended with status 0'
 
     def set_up_stdio(self) -> None:
         path = str(self.folder / 'calls')
