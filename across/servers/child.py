@@ -26,7 +26,7 @@ def main() -> None:
     sock_fd, leash = map(int, sys.argv[1:3])
     del sys.argv[1:]
     options = _read_options(leash)
-    hold(leash, options.timeout or LONGEST_FAREWELL)
+    hold(leash, options.timeout)
     os.set_inheritable(sock_fd, False)
     connection = Connection.from_socket(socket.socket(fileno=sock_fd), options=options)
     try:

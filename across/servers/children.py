@@ -5,6 +5,7 @@ Layer: servers.
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
 import signal
@@ -21,6 +22,7 @@ from .sessions import Session
 
 if TYPE_CHECKING:
     import socket
+    from typing import Callable
 
 # The arguments are two descriptors and the search path; `sys` needs none to be imported.
 _SCRIPT = 'import sys; sys.path[:] = sys.argv[3:]; from across.servers.child import main; main()'
@@ -30,15 +32,19 @@ class Child(Session):
     """A child process, from its start until it was waited for.
 
     Args:
-        args: Its command line, behind which the number of its end of the leash is put in place of
-            ``{leash}``.
+        command: Makes its command line; is given the descriptor of its end of the leash.
         sock: The client's socket; the child has a copy of it.
         as_stdio: Whether that is its standard input and output.
         first: What it can read from the leash.
     """
 
     def __init__(
-        self, args: list[str], sock: socket.socket, *, as_stdio: bool, first: bytes = b''
+        self,
+        command: Callable[[int], list[str]],
+        sock: socket.socket,
+        *,
+        as_stdio: bool,
+        first: bytes = b'',
     ) -> None:
         end, self._leash = os.pipe()
         self._mutex = threading.Lock()  # guards `_leash`
@@ -47,8 +53,9 @@ class Child(Session):
         # See leash.hold(), which undoes it in the child.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            args = [arg.replace('{leash}', str(end)) for arg in args]
-            self._process = subprocess.Popen(args, stdin=stdin, stdout=stdout, pass_fds=fds)
+            self._process = subprocess.Popen(
+                command(end), stdin=stdin, stdout=stdout, pass_fds=fds
+            )
         except BaseException:
             os.close(self._leash)
             raise
@@ -86,21 +93,35 @@ def start_child(sock: socket.socket, options: Options) -> Child:
         OSError: There are no resources for it.
     """
     path = [entry for entry in sys.path if isinstance(entry, str)]
-    args = [sys.executable, '-c', _SCRIPT, str(sock.fileno()), '{leash}', *path]
-    # Not on the command line, which everybody can read.
-    return Child(args, sock, as_stdio=False, first=pickle.dumps(options))
+    return Child(
+        lambda end: [sys.executable, '-c', _SCRIPT, str(sock.fileno()), str(end), *path],
+        sock,
+        as_stdio=False,
+        first=pickle.dumps(options),  # not on the command line, which everybody can read
+    )
 
 
-def start_bare_child(sock: socket.socket, timeout: float) -> Child:
+def start_bare_child(sock: socket.socket, timeout: float | None) -> Child:
     """Start a bare interpreter that talks to its client over a socket.
 
     Args:
+        sock: Of the client.
         timeout: Seconds it gets to end in, once its parent is gone.
 
     Raises:
         OSError: There are no resources for it.
     """
+
+    def command(end: int) -> list[str]:
+        # In a namespace of its own: the main module is for the user's code.
+        hold = f'n = {{}}; exec({_leash_source()!r}, n); n["hold"]({end}, {timeout})\n'
+        return [sys.executable, '-I', '-S', '-c', hold + get_bios()]
+
+    return Child(command, sock, as_stdio=True)
+
+
+@functools.lru_cache(maxsize=None)
+def _leash_source() -> str:
     import inspect
 
-    script = f'{inspect.getsource(leash)}\nhold({{leash}}, {timeout})\n{get_bios()}'
-    return Child([sys.executable, '-I', '-S', '-c', script], sock, as_stdio=True)
+    return inspect.getsource(leash)

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 # Seconds that connections get to end once they are cancelled, which takes them milliseconds.
 CANCEL_WAIT = 5.0
-# Seconds in which a child ends that was left by its parent, where there is no timeout.
-LONGEST_FAREWELL = 60.0
 
 
 class ConnectionHandler(abc.ABC):
@@ -33,9 +31,10 @@ class ConnectionHandler(abc.ABC):
 
     ::
 
-        with LocalConnectionHandler() as handler, socket.create_server(('localhost', 1865)) as listener:
+        with LocalConnectionHandler() as handler:
+            sock = socket.create_server(('localhost', 1865))
             while True:
-                handler.handle_socket(listener.accept()[0])
+                handler.handle_socket(sock.accept()[0])
 
     Threads: all methods may be called from any thread.
     """
@@ -105,17 +104,21 @@ class Pool(ConnectionHandler):
         if self._closing or self._cancelled:
             raise self._closed()
         session = self._begin(sock)
-        with self._changed:
-            accepted = not self._closing
-            if accepted:
-                self._sessions[session] = None
-        if not accepted:
+        if not self._add(session):
             session.kill()
             session.wait()
             raise self._closed()
         self._start_tending(session)
-        if self._cancelled:  # meanwhile
-            session.kill()
+
+    def _add(self, session: Session) -> bool:
+        with self._changed:
+            if self._closing:
+                return False
+            self._sessions[session] = None
+            # cancel() sets its flag first and then looks for sessions: one of us sees the other.
+            if self._cancelled:
+                del self._sessions[session]
+            return not self._cancelled
 
     def _closed(self) -> RuntimeError:
         return RuntimeError(f'this {type(self).__name__} is closed')
@@ -225,6 +228,9 @@ class _LocalSession(Session):
     def kill(self) -> None:
         self._connection.cancel()
 
+    def abandon(self) -> None:
+        pass  # the connection is dead already
+
 
 class ProcessConnectionHandler(Pool):
     """A handler that starts a child process for each client.
@@ -263,7 +269,7 @@ class BIOSConnectionHandler(Pool):
         super().__init__(options)
 
     def _begin(self, sock: socket.socket) -> Session:
-        child = start_bare_child(sock, self._options.timeout or LONGEST_FAREWELL)
+        child = start_bare_child(sock, self._options.timeout)
         sock.close()
         return child
 

@@ -13,13 +13,16 @@ import sys
 import threading
 import time
 
+# Seconds. Without any limit, a client that is stopped would keep a child that its parent has left.
+LONGEST_TIME = 60.0
 
-def hold(leash: int, timeout: float) -> None:
+
+def hold(leash: int, timeout: float | None) -> None:
     """Tie this process to its parent; called once, in the main thread.
 
     Args:
         leash: Descriptor of the reading end.
-        timeout: Seconds to end in, once told.
+        timeout: Seconds to end in, once told; None for the longest time.
     """
     os.set_inheritable(leash, False)
     # SIGTERM ends the main thread wherever it is, which closes the connection on its way out. It
@@ -32,13 +35,13 @@ def hold(leash: int, timeout: float) -> None:
     threading.Thread(target=_watch, args=(leash, timeout), daemon=True).start()
 
 
-def _watch(leash: int, timeout: float) -> None:
+def _watch(leash: int, timeout: float | None) -> None:
     try:
         os.read(leash, 1)
     except OSError:
         pass  # user code closed all descriptors that it did not know: there is no way to tell
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(timeout)
+    time.sleep(LONGEST_TIME if timeout is None else timeout)
     os._exit(1)
 
 

@@ -1,0 +1,359 @@
+"""Listeners: they accept connections, and give them to a handler.
+
+Layer: servers.
+"""
+
+from __future__ import annotations
+
+import errno
+import selectors
+import signal
+import socket
+import sys
+import threading
+import warnings
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from . import lifetime
+from .binding import BACKLOG, UnixSocketFile, bind_tcp, exposed_address
+from .handlers import ConnectionHandler, LocalConnectionHandler
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+# Seconds after which a listener that had no resources for a connection tries again.
+RETRY_PAUSE = 0.1
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN)
+
+
+class Server:
+    """Accepts connections in the background, from when it is made until it is closed.
+
+    ::
+
+        with Server.listen_tcp('localhost', 0, handler=ProcessConnectionHandler()) as server:
+            host, port = server.address
+            ...
+
+    Args:
+        sockets: Bound stream sockets, TCP or Unix, which the server then owns: those that systemd
+            passes, say. For others there are :meth:`listen_tcp` and :meth:`listen_unix`.
+        handler: Is given each connection, and closed with the server. A
+            :class:`LocalConnectionHandler` unless given.
+        max_connections: While there are that many (1 or more, or None for no limit), further
+            clients are turned away.
+
+    Raises:
+        TypeError, ValueError: An argument makes no sense.
+
+    Threads: all methods may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        *,
+        handler: ConnectionHandler | None = None,
+        max_connections: int | None = None,
+    ) -> None:
+        _check_arguments(handler, max_connections)
+        if not sockets:
+            raise ValueError('a server needs a socket to listen on')
+        self._handler = LocalConnectionHandler() if handler is None else handler
+        self._limit = max_connections
+        self._sockets = list(sockets)
+        self._addresses = [_address(sock) for sock in sockets]
+        self._file: UnixSocketFile | None = None
+        self._stopping = threading.Event()
+        self._stopped = threading.Event()
+        self._closing = threading.RLock()  # who comes second waits until all is closed
+        self._wakeup, self._alarm = socket.socketpair()
+        self._alarm.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._wakeup, selectors.EVENT_READ)
+        for sock in self._sockets:
+            sock.listen(BACKLOG)
+            sock.setblocking(False)  # the client may be gone again before it is accepted
+            self._selector.register(sock, selectors.EVENT_READ)
+        self._thread = threading.Thread(target=self._serve, name='across-listener', daemon=True)
+        self._thread.start()
+        lifetime.track(self)
+
+    @classmethod
+    def listen_tcp(
+        cls,
+        host: str,
+        port: int,
+        *,
+        handler: ConnectionHandler | None = None,
+        max_connections: int | None = None,
+    ) -> Server:
+        """Listen on a TCP port, of all addresses of a host.
+
+        Warns if other machines may reach it, as whoever connects can run anything.
+
+        Args:
+            host: Name or address (IPv4 or IPv6); empty for all interfaces.
+            port: Port number; 0 lets the system choose one.
+            handler: See :class:`Server`.
+            max_connections: See :class:`Server`.
+
+        Raises:
+            OSError: The port is in use, say.
+        """
+        _check_arguments(handler, max_connections)
+        sockets = bind_tcp(host, port)
+        try:
+            _warn_if_exposed(sockets)
+            return cls(sockets, handler=handler, max_connections=max_connections)
+        except BaseException:
+            for sock in sockets:
+                sock.close()
+            raise
+
+    @classmethod
+    def listen_unix(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        handler: ConnectionHandler | None = None,
+        max_connections: int | None = None,
+    ) -> Server:
+        """Make a Unix socket, with mode 0600, and listen on it.
+
+        What an earlier server left at that path is removed. When the server ends it removes the
+        socket.
+
+        Args:
+            path: Of the socket.
+            handler: See :class:`Server`.
+            max_connections: See :class:`Server`.
+
+        Raises:
+            OSError: Another server listens there, or there is a file that is no socket.
+        """
+        _check_arguments(handler, max_connections)
+        file = UnixSocketFile(path)
+        try:
+            server = cls([file.socket], handler=handler, max_connections=max_connections)
+        except BaseException:
+            file.remove()
+            file.socket.close()
+            raise
+        server._file = file
+        return server
+
+    @property
+    def addresses(self) -> list[Any]:
+        """Where it listens: ``(host, port)`` for TCP, a path for a Unix socket."""
+        return list(self._addresses)
+
+    @property
+    def address(self) -> Any:
+        """The first of :attr:`addresses`, for ``Connection.from_tcp(*server.address)``."""
+        return self._addresses[0]
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections there are now, those in their handshake included."""
+        return self._handler.connection_count
+
+    def wait(self) -> None:
+        """Wait until another thread cancels or closes the server."""
+        self._stopped.wait()
+
+    def cancel(self) -> None:
+        """Accept no more, and cancel all connections, without waiting; then comes :meth:`close`."""
+        self._stop()
+        self._handler.cancel()
+
+    def close(self) -> None:
+        """Accept no more, and close all connections and the handler.
+
+        Clients are told, unless :meth:`cancel` was called before. A second close does nothing.
+        """
+        self._stop()
+        with self._closing:
+            if self._thread is not threading.current_thread():
+                self._thread.join()
+            if self._file is not None:
+                self._file.remove()  # first, so that nobody finds it stale
+            self._selector.close()
+            for sock in (*self._sockets, self._wakeup, self._alarm):
+                sock.close()
+            self._handler.close()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def abandon(self) -> None:
+        """In a forked child: the server is the parent's."""
+        self._stopping, self._stopped = threading.Event(), threading.Event()
+        self._stopped.set()
+        self._closing = threading.RLock()
+        self._file = None
+        self._thread = threading.current_thread()  # nobody to wait for
+        self._selector.close()
+        for sock in (*self._sockets, self._wakeup, self._alarm):
+            sock.close()
+
+    def _stop(self) -> None:
+        self._stopping.set()
+        with suppress(OSError):  # closed, or full of such bytes
+            self._alarm.send(b'\0')
+
+    def _serve(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                for key, _ in self._selector.select():
+                    if key.fileobj is not self._wakeup:
+                        self._accept_one(key.fileobj)  # type: ignore[arg-type]
+        finally:
+            self._stopped.set()
+
+    def _accept_one(self, listener: socket.socket) -> None:
+        try:
+            sock, _ = listener.accept()
+        except (BlockingIOError, ConnectionError):
+            return  # that client is gone
+        except OSError as exc:
+            _log('cannot accept a connection, trying again: %s', exc)
+            self._stopping.wait(RETRY_PAUSE)
+            return
+        sock.setblocking(True)  # a child may have it as its standard input
+        if self._limit is not None and self.connection_count >= self._limit:
+            _turn_away(sock, f'this server has its {self._limit} connections already')
+            return
+        while not self._hand_over(sock):
+            if self._stopping.wait(RETRY_PAUSE):
+                sock.close()
+
+    def _hand_over(self, sock: socket.socket) -> bool:
+        """Give a connection to the handler; False if it lacks resources that may come free."""
+        try:
+            self._handler.handle_socket(sock)
+        except Exception as exc:
+            if isinstance(exc, OSError) and exc.errno in _EXHAUSTED and sock.fileno() >= 0:
+                _log('cannot handle a connection, trying again: %s', exc)
+                return False
+            sock.close()
+            if not self._stopping.is_set():
+                _log('a connection was not handled', exc_info=exc)
+        return True
+
+
+def run_tcp(host: str, port: int, *, handler: ConnectionHandler | None = None) -> None:
+    """Accept connections on a TCP port until :exc:`KeyboardInterrupt`, or SIGTERM, comes.
+
+    Then clients are told, connections are closed, and the function returns. A second interrupt
+    cuts that short.
+
+    Args:
+        host: Name or address (IPv4 or IPv6); empty for all interfaces.
+        port: Port number.
+        handler: Is given each connection, and closed in the end. A
+            :class:`LocalConnectionHandler` unless given.
+
+    Raises:
+        OSError: The port is in use, say.
+
+    Threads: SIGTERM is only seen to in the main thread, and where nobody else does.
+    """
+    with _terminated_like_interrupted():
+        _run(Server.listen_tcp(host, port, handler=handler))
+
+
+def run_unix(path: str | os.PathLike[str], *, handler: ConnectionHandler | None = None) -> None:
+    """Make a Unix socket, with mode 0600, and accept connections like :func:`run_tcp`.
+
+    Args:
+        path: Of the socket. What an earlier server left there is removed.
+        handler: Is given each connection, and closed in the end. A
+            :class:`LocalConnectionHandler` unless given.
+
+    Raises:
+        OSError: Another server listens there, or there is a file that is no socket.
+    """
+    with _terminated_like_interrupted():
+        _run(Server.listen_unix(path, handler=handler))
+
+
+def _run(server: Server) -> None:
+    try:
+        server.wait()
+    except KeyboardInterrupt:
+        pass
+    try:
+        server.close()
+    except KeyboardInterrupt:
+        server.cancel()
+        server.close()
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    )
+    if not ours:
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _check_arguments(handler: ConnectionHandler | None, max_connections: int | None) -> None:
+    if handler is not None and not isinstance(handler, ConnectionHandler):
+        raise TypeError(f'handler must be a ConnectionHandler, not {type(handler).__name__}')
+    if max_connections is not None and (
+        isinstance(max_connections, bool)
+        or not isinstance(max_connections, int)
+        or max_connections < 1
+    ):
+        raise ValueError(f'max_connections must be 1 or more, or None, not {max_connections!r}')
+
+
+def _warn_if_exposed(sockets: list[socket.socket]) -> None:
+    address = exposed_address(sockets)
+    if address is None:
+        return
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals['__name__'] == __name__:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(
+        f'serving {address} without authentication: whoever can reach that address from another '
+        "machine can run anything here, with this user's rights",
+        stacklevel=level,
+    )
+
+
+def _address(sock: socket.socket) -> Any:
+    name = sock.getsockname()
+    return name[:2] if isinstance(name, tuple) else name
+
+
+def _turn_away(sock: socket.socket, text: str) -> None:
+    """Close a connection, and let its client show why, as it shows any greeting that is none."""
+    with sock, suppress(OSError):
+        sock.setblocking(False)
+        sock.send(text.encode() + b'\n')
+        sock.shutdown(socket.SHUT_WR)
+        # What is unread when a socket closes makes its peer see an error, and not our text.
+        while sock.recv(4096):
+            pass
+
+
+def _log(text: str, *args: object, exc_info: BaseException | None = None) -> None:
+    import logging
+
+    logging.getLogger('across.servers').error(text, *args, exc_info=exc_info)
