@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -197,6 +199,16 @@ def test_bare_peer_boots_another_one(conn: Connection) -> None:
     result
     """
     assert conn.execute(textwrap.dedent(code), python=sys.executable) == sys.version_info[:2]
+
+
+def test_interrupt_of_the_terminal_is_left_to_the_caller(conn: Connection) -> None:
+    pid = conn.call(os.getpid)
+    os.kill(pid, signal.SIGINT)
+    assert conn.call(os.getpid) == pid
+    # Programs started there can be interrupted as usual.
+    code = 'import signal; print(signal.getsignal(2) is signal.default_int_handler)'
+    command = 'import subprocess, sys; subprocess.check_output([sys.executable, "-c", code])'
+    assert conn.execute(command, code=code) == b'True\n'
 
 
 def test_process_ends_though_threads_are_left(interpreter: Interpreter) -> None:
