@@ -17,8 +17,7 @@ from .tracebacks import pack_traceback, unpack_traceback
 Dumps = Callable[[object], bytes]
 Loads = Callable[[bytes], Any]
 
-# ExceptionGroup members are ours to pack, one by one; the others are in `args`, or have fields of
-# their own here.
+# What every exception has: these have entries of their own in the packed data.
 _OWN_FIELDS = {'__traceback__', '__cause__', '__context__', '__suppress_context__', '__notes__'}
 
 # The object that lacks an attribute: it would drag along whatever that is, a table of gigabytes.
@@ -271,7 +270,6 @@ def _link(exc: BaseException, record: dict[str, Any], made: dict[int, BaseExcept
     def get(index: int | None) -> BaseException | None:
         return None if index is None else made[index]
 
-    # Not by plain assignment: the class may have a __setattr__ of its own.
     put = object.__setattr__
     put(exc, '__cause__', get(record['cause']))
     put(exc, '__context__', get(record['context']))

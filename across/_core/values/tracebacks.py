@@ -1,15 +1,15 @@
 """Tracebacks as plain data, and traceback objects made of it.
 
-Layer: values. Standard library only. tblib is not used: the frames it makes lose their source on
-a Python without it, show carets under the wrong columns since Python 3.11, and cannot be built
-near the recursion limit.
+Layer: values. Standard library only. tblib is not used, because a bare peer has to do without it
+anyway, and what it makes is worse: carets under the wrong columns (Python 3.11 and later), frames
+that keep their maker's frames alive, and a RecursionError for long tracebacks or deep callers.
 """
 
 from __future__ import annotations
 
 import sys
-from types import CodeType, FrameType, TracebackType
-from typing import Any, Tuple
+from types import CodeType, FrameType, FunctionType, TracebackType
+from typing import Any, Iterator, Tuple
 
 # As many frames at the head, and at the tail, of a traceback travel.
 KEPT_FRAMES = 100
@@ -24,8 +24,6 @@ _PRINTER_USES_LINECACHE = sys.version_info >= (3, 13)
 
 # File name, line number, name of the function, text of the line, place: "host, process 42".
 Frame = Tuple[str, int, str, str, str]
-
-_OWN_FILES = __file__  # set below
 
 
 def pack_traceback(tb: TracebackType | None, here: str) -> list[Frame]:
@@ -62,14 +60,18 @@ def pack_traceback(tb: TracebackType | None, here: str) -> list[Frame]:
 def unpack_traceback(frames: list[Frame]) -> TracebackType | None:
     """Make a traceback of plain data."""
     tb = None
+    codes: dict[Frame, CodeType] = {}  # printers fold frames whose strings are the same
     for frame in reversed(frames):
+        code = codes.get(frame)
+        if code is None:
+            code = codes[frame] = _make_code(*frame)
         # The index of the instruction, -1, says that no column is known, so no carets are shown.
-        tb = TracebackType(tb, _make_frame(*frame), -1, frame[1])
+        tb = TracebackType(tb, _make_frame(code, frame), -1, frame[1])
     return tb
 
 
 def _is_own(code: CodeType) -> bool:
-    return code.co_filename.startswith(_OWN_FILES)
+    return code.co_filename.startswith(_FOLDER)
 
 
 def _pack_frame(frame: FrameType, line: int, here: str) -> Frame:
@@ -91,41 +93,48 @@ def _source_line(frame: FrameType, line: int) -> str:
         return ''
 
 
-def _make_frame(filename: str, line: int, name: str, source: str, where: str) -> FrameType:
-    """Make a frame by running code that bears these names, and gives its frame."""
-    mark = (filename, line, name, source, where)
-    if not source:
-        source = _local_line(filename, line)
+def _make_code(filename: str, line: int, name: str, source: str, where: str) -> CodeType:
     shown = f'{filename} [{where}]'
+    source = source or _local_line(filename, line)
     if source and _PRINTER_USES_LINECACHE:
         from .sourcelines import remember_lines
 
         remember_lines(shown, line, [source + '\n'])
     elif source:
         name = f'{name}\n    {source}'
-    code = _stub.replace(co_filename=shown, co_name=name, co_firstlineno=max(line, 0))
-    # No builtins: one dict less for each frame.
-    names = {'__name__': '', '__builtins__': {}, 'take': sys._getframe, _MARK: mark}
-    frame: FrameType = eval(code, names)
+    return _stub.__code__.replace(co_filename=shown, co_name=name, co_firstlineno=max(line, 0))
+
+
+def _make_frame(code: CodeType, data: Frame) -> FrameType:
+    """Make a frame that shows this code.
+
+    It is one of a generator that never runs: such a frame has no frame behind it. One that ran
+    would keep alive who asked for it, and with them the exception that it is for: a cycle.
+    """
+    names = {'__name__': '', '__builtins__': {}, _MARK: data}
+    generator: Any = FunctionType(code, names)()
+    frame: FrameType = generator.gi_frame
     return frame
+
+
+def _stub() -> Iterator[None]:
+    yield
 
 
 def _local_line(filename: str, line: int) -> str:
     """The line of code that was sent by value, and that only its home has the source of."""
     import linecache
 
-    if filename.startswith('<') and filename in ('<string>', '<stdin>'):
+    if filename in ('<string>', '<stdin>'):
         return ''  # anybody's
     return linecache.getline(filename, line).strip()
 
 
-def _folder_of_core(filename: str) -> str:
-    for separator in '/\\':
-        tail = separator.join(('', 'values', 'tracebacks.py'))
-        if filename.endswith(tail):
-            return filename[: -len(tail)] + separator
-    return filename
+def _folder_of_core() -> str:
+    # As code objects name their files: on a bare peer, that is not where the module says it is.
+    filename = _stub.__code__.co_filename
+    tail = 'values/tracebacks.py'
+    return filename[: -len(tail)] if filename.endswith(tail) else filename
 
 
-_stub = compile('take()', '<remote>', 'eval')
-_OWN_FILES = _folder_of_core(_make_frame.__code__.co_filename)
+_FOLDER = _folder_of_core()
