@@ -21,7 +21,7 @@ class AcrossHandler(logging.Handler):
 
     Records arrive there in order, and before the result of a call that follows them. Message and
     exception are formatted here, so that neither arguments nor tracebacks have to be pickled. A
-    record is never sent back to where it came from. Records are dropped once the connection is gone.
+    record is never sent back to where it came from. Once the connection is gone they are dropped.
 
     Args:
         conn: Where to; by default the connection that the current thread runs a call for.
@@ -51,7 +51,9 @@ class AcrossHandler(logging.Handler):
         fields['msg'] = record.getMessage()
         fields['args'] = None
         if record.exc_info and not record.exc_text:
-            fields['exc_text'] = (self.formatter or logging.Formatter()).formatException(record.exc_info)
+            fields['exc_text'] = (self.formatter or logging.Formatter()).formatException(
+                record.exc_info
+            )
         fields['exc_info'] = None
         return {name: value if _is_plain(value) else repr(value) for name, value in fields.items()}
 

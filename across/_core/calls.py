@@ -68,10 +68,10 @@ class Calls:
                 if not link.is_up:
                     raise link.disconnected()
                 if bulky:
-                    link.send_bulk(frame)
+                    link.sender.send_bulk(frame)
                 else:
-                    link.send(frame)
-                link.wait(call)
+                    link.sender.send(frame)
+                link.reader.wait(call)
             except BaseException:
                 self._abandon(call)
                 raise
@@ -86,13 +86,13 @@ class Calls:
     def _pack(
         self, kind: int, call_id: int, func: Any, args: Any, kwargs: Any
     ) -> tuple[Any, list[int], bool]:
-        """Make a frame; also which of our objects it refers to, and whether it has large buffers."""
+        """Make a frame; also the ids of our objects in it, and whether it is a long one."""
         link = self._link
         outer_call = context.call
         parent = 0
         if outer_call is not None and kind == CALL and outer_call.belongs_to(link):
             parent = outer_call.id
-        packed = link.pickling.dumps((func, args, kwargs), 'the call')
+        packed = link.payloads.pickling.dumps((func, args, kwargs), 'the call')
         if type(packed) is bytes:
             frame: Any = encode(kind, call_id, parent, packed)
             exported: list[int] = []
@@ -104,7 +104,7 @@ class Calls:
             size = sum(map(len, frame))
         limit = link.peer.max_frame_size if link.peer is not None else None
         if limit is not None and size > limit:
-            link.drop_exports(exported)
+            link.payloads.drop_exports(exported)
             raise OperationError(
                 f'the arguments take {size} bytes, and {link.peer_name} accepts messages of up to '
                 f'{limit} bytes (option max_frame_size over there)'
@@ -116,17 +116,17 @@ class Calls:
         if frame is None:
             raise self._link.disconnected()
         if frame.kind == FAILURE:
-            raise self._link.unpack_failure(frame)
-        return self._link.unpack(frame) if frame.payload else None
+            raise self._link.payloads.unpack_failure(frame)
+        return self._link.payloads.unpack(frame) if frame.payload else None
 
     def _abandon(self, call: PendingCall) -> None:
         """Nobody waits for the answer any longer: it will be dropped, and the peer is told."""
         link = self._link
         abandoned = self.pending.pop(call.id, None)
         if abandoned is None and call.frame is not None:
-            link.give_back_unread(call.frame)
+            link.payloads.give_back_unread(call.frame)
         elif link.is_up:
-            link.try_send(encode(CANCEL, call.id))
+            link.sender.try_send(encode(CANCEL, call.id))
 
     # ------------------------------------------------------------------------ calls with futures
 
@@ -153,10 +153,10 @@ class Calls:
                 if not link.is_up:
                     raise link.disconnected()
                 if bulky:
-                    link.send_bulk(frame)
+                    link.sender.send_bulk(frame)
                 else:
-                    link.send(frame)
-                link.find_reader()
+                    link.sender.send(frame)
+                link.reader.find()
             except BaseException:
                 self._abandon(call)
                 raise
@@ -191,9 +191,9 @@ class Calls:
                 assert future is not None
                 if link.handlers.posts_unfinished:
                     link.handlers.run_posts()
-                if not future.complete(lambda call=call: self._unpack(call)):  # type: ignore[misc]
-                    if call.frame is not None:
-                        link.give_back_unread(call.frame)
+                completed = future.complete(lambda call=call: self._unpack(call))  # type: ignore[misc]
+                if not completed and call.frame is not None:
+                    link.payloads.give_back_unread(call.frame)
             if not self._answered or self._completing:
                 break
         context.connection = None
@@ -209,9 +209,9 @@ class Calls:
         try:
             frame, exported, _ = self._pack(POST, 0, func, args, {})
             if not link.is_up:
-                link.drop_exports(exported)
+                link.payloads.drop_exports(exported)
                 raise link.disconnected()
-            link.send(frame)
+            link.sender.send(frame)
         finally:
             context.connection = outer
 
@@ -230,7 +230,7 @@ class Calls:
             except KeyError:
                 break
             if call.future is None:
-                self._link.baton.finish(call)
+                self._link.reader.baton.finish(call)
             else:
                 self.deliver(call)
 

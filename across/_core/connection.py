@@ -101,7 +101,9 @@ class Connection:
         return cls(SocketTransport(sock), options)
 
     @classmethod
-    def from_pipes(cls, in_pipe: Any, out_pipe: Any, *, options: Options | None = None) -> Connection:
+    def from_pipes(
+        cls, in_pipe: Any, out_pipe: Any, *, options: Options | None = None
+    ) -> Connection:
         """Use a pair of pipes, which the connection then owns.
 
         Args:
@@ -277,7 +279,7 @@ class Connection:
         link = self._link
         names = link.exporter.add(*modules)
         link.calls.operation('export', names)
-        link.pickling.by_reference.update(name for name in names if name == '__main__')
+        link.payloads.pickling.by_reference.update(name for name in names if name == '__main__')
 
     # -------------------------------------------------------------------------------- ending it
 
@@ -368,7 +370,9 @@ def _check_options(options: Options | None) -> Options:
     if options is None:
         return Options()
     if not isinstance(options, Options):
-        raise TypeError(f'options must be an instance of across.Options, not {type(options).__name__}')
+        raise TypeError(
+            f'options must be an instance of across.Options, not {type(options).__name__}'
+        )
     return options
 
 

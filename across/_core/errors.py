@@ -70,6 +70,15 @@ class AuthenticationError(ProtocolError):
     """The other side could not prove that it knows the key."""
 
 
+def sentence(exc: BaseException) -> str:
+    """An exception in one line: an OSError by what the system says, others with their type."""
+    if isinstance(exc, OSError):
+        return exc.strerror or str(exc)
+    return f'{type(exc).__name__}: {exc}'
+
+
 for _name in __all__:
-    globals()[_name].__module__ = 'across'  # the public path, as users import and tracebacks show it
+    globals()[
+        _name
+    ].__module__ = 'across'  # the public path, as users import and tracebacks show it
 del _name

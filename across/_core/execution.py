@@ -33,10 +33,16 @@ def execute(source: str, variables: dict[str, Any]) -> Any:
     source = textwrap.dedent(source)
     _remember(name, source)
     tree = ast.parse(source, name)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-    namespace: dict[str, Any] = {'__name__': '__across__', '__builtins__': __builtins__, **variables}
+    last = tree.body[-1] if tree.body else None
+    if isinstance(last, ast.Expr):
+        tree.body.pop()
+    namespace: dict[str, Any] = {
+        '__name__': '__across__',
+        '__builtins__': __builtins__,
+        **variables,
+    }
     _run(compile(tree, name, 'exec', ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), namespace)
-    if last is None:
+    if not isinstance(last, ast.Expr):
         return None
     code = compile(ast.Expression(last.value), name, 'eval', ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     return _run(code, namespace)

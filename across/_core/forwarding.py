@@ -97,7 +97,9 @@ class Forwarding:
             self._unshown += len(data)
             if self._unshown >= WINDOW:
                 self._unshown = 0
-                calls.operation('finish_posts')  # who prints waits, when the peer is slow to show it
+                calls.operation(
+                    'finish_posts'
+                )  # who prints waits, when the peer is slow to show it
         except AcrossError:
             pass  # nobody is left to show it to; the process must not block on a full pipe
 
@@ -113,7 +115,9 @@ def start_forwarding(link: Link) -> Forwarding:
 
 
 # A character may come in two parts; used by one thread at a time, as posts are.
-_decoders = {stream: codecs.getincrementaldecoder('utf-8')('replace') for stream in STREAMS.values()}
+_decoders = {
+    stream: codecs.getincrementaldecoder('utf-8')('replace') for stream in STREAMS.values()
+}
 
 
 def write_output(stream: str, data: bytes) -> None:

@@ -10,7 +10,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from . import operations
-from .errors import OperationError
+from .errors import OperationError, sentence
 from .threads.cache import service_threads
 from .threads.context import context
 from .values.pickling import Packed
@@ -102,12 +102,12 @@ class Handlers:
         return call
 
     def _refuse(self, frame: Frame, limit: int) -> None:
-        self._link.give_back_unread(frame)
+        self._link.payloads.give_back_unread(frame)
         error = OperationError(
-            f'{self._link.here} has {limit} calls of this connection in flight already (option max_calls)'
+            f'{self._link.here} has {limit} calls of this connection in flight already '
+            '(option max_calls over there)'
         )
-        packed = self._link.pack_failure(error)
-        self._link.reply(encode_parts(FAILURE, frame.id, 0, packed.payload, packed.buffers, packed.refs))
+        self._answer(CurrentCall(self._link, frame), FAILURE, self._pack_failure(error))
 
     def add_post(self, frame: Frame) -> None:
         self._posts_arrived += 1
@@ -154,7 +154,7 @@ class Handlers:
         frame = call._frame
         if call.cancelled:
             del self._running[frame.id]
-            link.give_back_unread(frame)
+            link.payloads.give_back_unread(frame)
             return
         outer_call, outer_connection = context.call, context.connection
         outer_critical = context.critical
@@ -164,10 +164,12 @@ class Handlers:
         try:
             try:
                 value = self._run(frame)
-                packed = None if value is None else link.pickling.dumps(value, 'the result')
+                packed: bytes | Packed | None = (
+                    None if value is None else link.payloads.pickling.dumps(value, 'the result')
+                )
                 kind = RESULT
             except BaseException as exc:
-                packed = link.pack_failure(exc)
+                packed = self._pack_failure(exc)
                 kind = FAILURE
                 value = exc
             if link.forwarding is not None:
@@ -179,12 +181,23 @@ class Handlers:
         self._answer(call, kind, packed)
         del value  # only now: a proxy in it must not be released ahead of the answer
 
+    def _pack_failure(self, exc: BaseException) -> bytes | Packed:
+        """Pack an exception; what can't be packed must not end the thread."""
+        payloads = self._link.payloads
+        try:
+            return payloads.pack_failure(exc)
+        except Exception as reason:
+            if not self._link.is_up:
+                return b''  # nobody will read it
+            text = f'{type(exc).__name__} was raised, and cannot be sent: {sentence(reason)}'
+            return payloads.pack_failure(OperationError(text))
+
     def _run(self, frame: Frame) -> Any:
-        func, args, kwargs = self._link.unpack(frame)
+        func, args, kwargs = self._link.payloads.unpack(frame)
         if type(func) is str:
             return operations.TABLE[func](self._link, *args)
         result = func(*args, **kwargs)
-        if result is not None and hasattr(result, 'cr_frame'):  # what an `async def` function returns
+        if result is not None and hasattr(result, 'cr_frame'):  # a coroutine
             import asyncio
 
             return asyncio.run(result)
@@ -194,12 +207,12 @@ class Handlers:
         link = self._link
         if packed is None or isinstance(packed, bytes):
             if not call.cancelled:
-                link.reply(encode(kind, call.id, 0, packed or b''))
+                link.sender.reply(encode(kind, call.id, 0, packed or b''))
         elif call.cancelled:
-            link.drop_exports(packed.exported)
+            link.payloads.drop_exports(packed.exported)
         else:
             parts = encode_parts(kind, call.id, 0, packed.payload, packed.buffers, packed.refs)
-            link.reply(parts, packed.exported)
+            link.sender.reply(parts, packed.exported)
 
     # -------------------------------------------------------------------------------- posts
 
@@ -219,7 +232,7 @@ class Handlers:
         link = self._link
         outer, context.connection = context.connection, link.owner
         try:
-            func, args, kwargs = link.unpack(frame)
+            func, args, kwargs = link.payloads.unpack(frame)
             if type(func) is str:
                 operations.TABLE[func](link, *args)
             else:

@@ -6,10 +6,10 @@ Layer: just below :mod:`.connection`. Runs in the link's first service thread.
 from __future__ import annotations
 
 import os
-import platform
 import socket
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .errors import ProtocolError
@@ -61,7 +61,8 @@ def shake_hands(link: Link) -> None:
     deadline = _Deadline(link.options.timeout)
     link.transport.connect(deadline.left())
     decoder = GreetingDecoder()
-    _send(link, encode_greeting(link.info), deadline)
+    with suppress(OSError):  # a peer that left at once may have said why
+        _send(link, encode_greeting(link.info), deadline)
     greeting = _receive(link, decoder, deadline)
     if greeting.info is None:
         _boot(link, greeting.cache_tag, deadline)
@@ -95,7 +96,7 @@ def _send(link: Link, data: bytes, deadline: _Deadline) -> None:
 
 
 def _receive(link: Link, decoder: GreetingDecoder, deadline: _Deadline) -> Greeting:
-    buffer = link.decoder.buffer
+    buffer = link.reader.decoder.buffer
     while True:
         if not link.transport.wait_readable(deadline.left()):
             deadline.left()
@@ -112,5 +113,3 @@ def _ended(link: Link, decoder: GreetingDecoder) -> Exception:
     if decoder.is_empty:
         return ConnectionError(f'{link.transport.ending()} before the handshake')
     return ProtocolError(f'{decoder.describe()}; then {link.transport.ending()}')
-
-

@@ -39,7 +39,7 @@ class Pulse:
 
     def patience(self) -> float:
         link = self._link
-        if self._restless or link.baton.free or link.outbox.pending:
+        if self._restless or link.reader.baton.free or link.sender.outbox.pending:
             return 0.0
         return DOZE if self._interval is None else min(self._interval / 2, DOZE)
 
@@ -50,21 +50,21 @@ class Pulse:
         if not link.is_up:
             self._restless = False
             return
-        baton = link.baton
+        baton = link.reader.baton
         changes = baton.changes
         self._restless = changes != self._changes
         self._changes = changes
         if baton.free and not self._restless:
-            link.find_reader()  # a whole tick without anybody taking it
+            link.reader.find()  # a whole tick without anybody taking it
         if self._interval is not None:
             self._check_silence(now)
             if now - self._last_beat >= self._interval:
                 self._last_beat = now
-                link.try_send(encode(IDLE))
+                link.sender.try_send(encode(IDLE))
         if link.imports.dropped:
-            link.try_send_releases()
-        if link.outbox.pending:
-            link.try_flush()
+            link.sender.try_send_releases()
+        if link.sender.outbox.pending:
+            link.sender.try_flush()
 
     def _check_silence(self, now: float) -> None:
         link = self._link
@@ -72,11 +72,11 @@ class Pulse:
         timeout = link.options.timeout
         if timeout is None:
             return
-        if link.reads != self._reads:
-            self._reads = link.reads
+        if link.reader.reads != self._reads:
+            self._reads = link.reader.reads
             self._silence = 0.0
             return
-        # Where this process itself was stopped, or busy in C code, that says nothing about the peer.
+        # That this process itself was stopped, or busy in C code, says nothing about the peer.
         self._silence += min(elapsed, max(2 * DOZE, timeout / HEARTBEATS))
         if self._silence >= timeout:
             link.fail(f'the peer was silent for {timeout:g} s')

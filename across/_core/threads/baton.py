@@ -48,7 +48,7 @@ class Baton:
             waiter: Who does, if that is a waiter, and not done.
         """
         with self.mutex:
-            if not self.free or waiter is not None and (waiter.done or waiter.errand is not None):
+            if not self.free or (waiter is not None and (waiter.done or waiter.errand is not None)):
                 return False
             self.free = False
             self.changes += 1
@@ -94,7 +94,7 @@ class Baton:
         return False
 
     def leave(self, waiter: Waiter) -> None:
-        """Stop waiting, for whatever reason; passes the baton on if it was handed over meanwhile."""
+        """Stop waiting, for whatever reason; a baton that was handed over is passed on."""
         with self.mutex:
             waiter.done = True
             self._room.pop(waiter, None)
@@ -113,7 +113,7 @@ class Baton:
             waiter.lock.release()  # type: ignore[union-attr]
 
     def give_errand(self, waiter: Waiter, errand: Any) -> bool:
-        """Have the waiting thread do something, and wait on; False if it can't: it is done or busy."""
+        """Have the waiting thread do something, and wait on; False if it is done or busy."""
         with self.mutex:
             if waiter.done or waiter.busy:
                 return False
@@ -140,13 +140,14 @@ class Baton:
             if waiter is not None:
                 waiter.reading = False
             self.changes += 1
+            heir: Waiter | None = None
             for heir in self._room:
                 del self._room[heir]
                 heir.reading = True
                 break
             else:
                 self.free = True
-                heir = None  # type: ignore[assignment]
+                heir = None
         if heir is not None:
             heir.lock.release()  # type: ignore[union-attr]
         else:

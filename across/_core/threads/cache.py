@@ -44,7 +44,9 @@ class ThreadCache:
             worker = self._idle.pop()
         except IndexError:
             worker = _Worker(job)
-            threading.Thread(target=self._work, args=(worker,), name='across-service', daemon=True).start()
+            threading.Thread(
+                target=self._work, args=(worker,), name='across-service', daemon=True
+            ).start()
         else:
             worker.job = job
             worker.wakeup.release()

@@ -61,7 +61,7 @@ class Outbox:
         if not self.backlog and self._lock.acquire(False):
             try:
                 if not self._rest:
-                    done = self._write(frame if type(frame) is list else [frame], may_block)
+                    done = self._write(frame if isinstance(frame, list) else [frame], may_block)
                 else:
                     self._enqueue(frame)
                     done = self._drain(may_block)
@@ -124,13 +124,13 @@ class Outbox:
         while self.backlog and size < BATCH_SIZE:
             frame = self.backlog.popleft()
             size += _size(frame)
-            if type(frame) is list:
+            if isinstance(frame, list):
                 batch += frame
             else:
-                batch.append(frame)  # type: ignore[arg-type]
+                batch.append(frame)
         with self._counter:
             self._queued -= size
-        return [b''.join(batch)] if 1 < len(batch) and size <= BATCH_SIZE else batch
+        return [b''.join(batch)] if len(batch) > 1 and size <= BATCH_SIZE else batch
 
     def _write(self, buffers: list[Buffer], may_block: bool) -> bool:
         """With the send lock: write buffers; False when some of them remain, in `_rest`."""
@@ -153,7 +153,7 @@ class Outbox:
 
 
 def _size(frame: Frame) -> int:
-    return sum(map(len, frame)) if type(frame) is list else len(frame)
+    return sum(map(len, frame)) if isinstance(frame, list) else len(frame)
 
 
 def _behind(buffers: list[Buffer], count: int) -> list[Buffer]:

@@ -48,7 +48,9 @@ class Watchdog:
         with self._mutex:
             self._wards[ward] = None
             if self._thread is None:
-                self._thread = threading.Thread(target=self._watch, name='across-watchdog', daemon=True)
+                self._thread = threading.Thread(
+                    target=self._watch, name='across-watchdog', daemon=True
+                )
                 self._thread.start()
         self.wake()
 
@@ -82,7 +84,7 @@ class Watchdog:
             now = time.monotonic()
             for ward in wards:
                 ward.tick(now)
-            # First say that we doze, then look: who leaves a baton free does it the other way round.
+            # First say that we doze, then look: who frees a baton does it the other way round.
             self.dozing = True
             pause = min(ward.patience() for ward in wards)
             if pause < TICK:

@@ -22,8 +22,11 @@ from .refs import OWNED
 LARGE = 1 << 16
 
 _NEXT_BUFFER = b'\x97'
-_LARGE_HEADERS = {bytes: (b'\x8e', b'B'), bytearray: (b'\x96', None)}  # 8-byte and 4-byte sizes
-_KINDS = {bytes: BYTES, bytearray: BYTEARRAY}
+_LARGE_HEADERS: dict[type, tuple[bytes, bytes | None]] = {
+    bytes: (b'\x8e', b'B'),
+    bytearray: (b'\x96', None),
+}  # 8-byte and 4-byte sizes
+_KINDS: dict[type, int] = {bytes: BYTES, bytearray: BYTEARRAY}
 
 
 def _same(value: Any) -> Any:

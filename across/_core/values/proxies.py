@@ -9,7 +9,7 @@ Layer: values. The link that a proxy belongs to is known to it as ``connection``
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, Tuple
 
 from ..errors import OperationError
 from ..threads.context import context
@@ -20,7 +20,8 @@ SPECIAL_METHODS = (
 )  # fmt: skip
 ITERATION = ('__iter__', '__next__')  # made of operations of their own, as is `__exit__`
 
-Description = tuple  # (qualified name of the class, names of its methods)
+# The qualified name of a class, and the names of its methods.
+Description = Tuple[str, Tuple[str, ...]]
 
 
 class Handle:
@@ -68,11 +69,14 @@ class Proxy:
     def __reduce_ex__(self, protocol: Any) -> Any:
         session = context.session
         if session is None:
-            raise TypeError(f'{self!r} can only be pickled by its connection; copy.deepcopy() copies the object')
+            raise TypeError(
+                f'{self!r} can only be pickled by its connection; copy.deepcopy() copies the object'
+            )
         handle = self.__across__
         if handle.connection is not session.connection:
             raise OperationError(
-                f'{self!r} belongs to another connection; pass ref(proxy) to let the peer use it through this process'
+                f'{self!r} belongs to another connection; '
+                'pass ref(proxy) to let this peer use it through this process'
             )
         session.owned.append(handle.ref_id)
         return unpack_owned, (handle.ref_id,)
@@ -114,7 +118,9 @@ class Reference:
     def __reduce_ex__(self, protocol: Any) -> Any:
         session = context.session
         if session is None:
-            raise TypeError('a reference can only be passed over a connection, as an argument or a result')
+            raise TypeError(
+                'a reference can only be passed over a connection, as an argument or a result'
+            )
         value = self.value
         if isinstance(value, Proxy) and value.__across__.connection is session.connection:
             return value.__reduce_ex__(protocol)
@@ -137,10 +143,14 @@ def describe(obj: Any) -> Description:
     if isinstance(obj, Proxy):
         return obj.__across__.description  # a proxy of a proxy looks like the object itself
     if isinstance(obj, (ModuleType, type)):
-        public = [name for name in dir(obj) if name[:1] != '_' and callable(getattr(obj, name, None))]
+        public = [
+            name for name in dir(obj) if name[:1] != '_' and callable(getattr(obj, name, None))
+        ]
         label = obj.__name__
     else:
-        public = [name for name in dir(cls) if name[:1] != '_' and callable(getattr(cls, name, None))]
+        public = [
+            name for name in dir(cls) if name[:1] != '_' and callable(getattr(cls, name, None))
+        ]
         label = f'{cls.__module__}.{cls.__qualname__} object'
     special = [name for name in SPECIAL_METHODS + ITERATION if getattr(cls, name, None) is not None]
     if '__iter__' not in special and '__getitem__' in special:
@@ -221,7 +231,7 @@ def _exit(self: Proxy, exc_type: Any, exc: Any, traceback: Any) -> Any:
 _OWN_METHODS = {'__iter__': _iter, '__next__': _next, '__exit__': _exit}
 _RESERVED = frozenset(dir(Proxy)) - {'__init__'}
 
-# Names inside pickles are part of the wire format: these are short, and not the path of this module.
+# Names inside pickles are part of the wire format: these are short, and no path of a module.
 for _public, _function in (('_ref', unpack_ref), ('_owned', unpack_owned)):
     _function.__module__, _function.__qualname__, _function.__name__ = 'across', _public, _public
 for _cls in (Proxy, Reference, ref, get_proxy_connection):

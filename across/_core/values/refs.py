@@ -29,7 +29,9 @@ class ExportTable:
         self._mutex = RLock()
         self._ids = itertools.count(1)
         self._entries: dict[int, list[Any]] = {}  # ref id → [object, count]
-        self._by_object: dict[int, int] = {}  # id(object) → ref id; the entry keeps the object alive
+        self._by_object: dict[
+            int, int
+        ] = {}  # id(object) → ref id; the entry keeps the object alive
 
     def __len__(self) -> int:
         return len(self._entries)

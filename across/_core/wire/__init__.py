@@ -1,4 +1,4 @@
 """The wire format, without any I/O: bytes in, frames out, and back.
 
-Layer: wire. Imports nothing but :mod:`struct`, :mod:`typing` and the errors.
+Layer: wire. Imports nothing but :mod:`struct`, :mod:`sys`, :mod:`typing` and the errors.
 """

@@ -41,6 +41,7 @@ that the decoder is given.
 from __future__ import annotations
 
 import struct
+import sys
 from typing import Any, Callable, NamedTuple, Sequence, Tuple, Union
 
 from ..errors import ProtocolError
@@ -104,7 +105,7 @@ def encode_parts(
     sizes = [view.nbytes << 2 | kind_ for kind_, view in buffers]
     body = 8 * (len(sizes) + len(refs)) + sum(map(len, payload)) + sum(v.nbytes for _, v in buffers)
     head = HEADER.pack(kind, len(sizes), len(refs), body, id, parent)
-    head += struct.pack('<%dQ' % (len(sizes) + len(refs)), *sizes, *refs)
+    head += struct.pack(f'<{len(sizes) + len(refs)}Q', *sizes, *refs)
     if len(payload) == 1 and len(payload[0]) <= READ_SIZE:
         return [head + payload[0], *(view for _, view in buffers)]
     return [head, *payload, *(view for _, view in buffers)]
@@ -153,7 +154,9 @@ class FrameDecoder:
             # One plain frame, and nothing else: what nearly every read brings.
             kind, n_buffers, n_refs, size, id, parent = HEADER.unpack_from(memory)
             if HEADER_SIZE + size == count and not n_buffers and not n_refs and kind in KINDS:
-                return [_new_frame(Frame, (kind, id, parent, (), bytes(memory[HEADER_SIZE:count]), ()))]
+                return [
+                    _new_frame(Frame, (kind, id, parent, (), bytes(memory[HEADER_SIZE:count]), ()))
+                ]
         start, end = self._start, self._end + count
         frames: list[Frame] = []
         while end - start >= HEADER_SIZE:
@@ -162,7 +165,9 @@ class FrameDecoder:
             if body + size > end:
                 self._check(kind, n_buffers, n_refs, size)
                 if HEADER_SIZE + size > READ_SIZE:
-                    self._begin_large(Frame(kind, id, parent, (), b'', ()), n_buffers, n_refs, size, body, end)
+                    self._begin_large(
+                        Frame(kind, id, parent, (), b'', ()), n_buffers, n_refs, size, body, end
+                    )
                     return frames
                 break
             if n_buffers or n_refs:
@@ -187,9 +192,11 @@ class FrameDecoder:
     def _check(self, kind: int, n_buffers: int, n_refs: int, size: int) -> None:
         if kind not in KINDS:
             raise ProtocolError(f'the peer sent a message of unknown kind {kind}')
-        if self.max_size is not None and size > self.max_size:
+        # Beyond sys.maxsize, making memory is an OverflowError and no mere lack of it.
+        limit = sys.maxsize if self.max_size is None else self.max_size
+        if size > limit:
             raise ProtocolError(
-                f'the peer announced a message of {size} bytes, the limit is {self.max_size} '
+                f'the peer announced a message of {size} bytes, the limit is {limit} '
                 '(option max_frame_size)'
             )
         if 8 * (n_buffers + n_refs) > size:
@@ -240,9 +247,18 @@ class FrameDecoder:
 
 
 class _LargeFrame:
-    """A frame on its way into memory of its own: the tables first, then the payload, then each buffer."""
+    """A frame on its way into memory of its own: the tables, then the payload, then the buffers."""
 
-    __slots__ = ('_allocate', '_frame', '_n_buffers', '_parts', '_size', '_tables', '_views', 'buffer')
+    __slots__ = (
+        '_allocate',
+        '_frame',
+        '_n_buffers',
+        '_parts',
+        '_size',
+        '_tables',
+        '_views',
+        'buffer',
+    )
 
     def __init__(
         self, frame: Frame, n_buffers: int, n_refs: int, size: int, allocate: Allocate
@@ -299,5 +315,5 @@ class _LargeFrame:
 def _parse_tables(
     data: bytearray, offset: int, n_buffers: int, n_refs: int
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    numbers = struct.unpack_from('<%dQ' % (n_buffers + n_refs), data, offset)
+    numbers = struct.unpack_from(f'<{n_buffers + n_refs}Q', data, offset)
     return numbers[:n_buffers], numbers[n_buffers:]

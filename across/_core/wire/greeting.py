@@ -65,7 +65,9 @@ def encode_greeting(info: PeerInfo) -> bytes:
     """The line that introduces this process."""
     fields = info._asdict()
     fields['version'] = '.'.join(map(str, info.version))
-    text = ' '.join(f'{key}={_quote(str(value))}' for key, value in fields.items() if value is not None)
+    text = ' '.join(
+        f'{key}={_quote(str(value))}' for key, value in fields.items() if value is not None
+    )
     return PREFIX + f'{VERSION} peer {text}\n'.encode('ascii')
 
 
@@ -138,15 +140,18 @@ def _parse(line: bytes) -> Greeting:
             max_frame_size=int(fields['max_frame_size']) if 'max_frame_size' in fields else None,
         )
     except (KeyError, ValueError):
-        raise ProtocolError(f'the peer sent a greeting that makes no sense: {show_bytes(line)}') from None
+        raise ProtocolError(
+            f'the peer sent a greeting that makes no sense: {show_bytes(line)}'
+        ) from None
     return Greeting(info.cache_tag, info)
 
 
 def _quote(text: str) -> str:
     # urllib.parse would do, but costs a bare peer more to import than these two lines.
     return ''.join(
-        char if char.isascii() and (char.isalnum() or char in '-._/:+,@') else
-        ''.join(f'%{byte:02x}' for byte in char.encode('utf-8', 'replace'))
+        char
+        if char.isascii() and (char.isalnum() or char in '-._/:+,@')
+        else ''.join(f'%{byte:02x}' for byte in char.encode('utf-8', 'replace'))
         for char in text
     )
 

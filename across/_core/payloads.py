@@ -1,0 +1,82 @@
+"""Payloads and the objects that they refer to, between the wire and the values.
+
+Layer: just below :mod:`.link`.
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Any, Callable, Sequence
+
+from .errors import OperationError, sentence
+from .threads.cache import service_threads
+from .values.pickling import Packed, Pickling
+from .values.refs import OWNED
+from .wire.frames import Frame
+
+if TYPE_CHECKING:
+    from .link import Link
+
+
+class Payloads:
+    """Packs and unpacks for one link, and keeps count of what is referred to."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self.exports = link.exports
+        self.pickling = Pickling(link)
+
+    def give_back(self, frame: Frame, taken: set[int]) -> None:
+        """Once a frame is unpacked: release what no proxy took, and unpin what is ours."""
+        for ref in frame.refs:
+            if not ref & OWNED and ref >> 1 not in taken:
+                self._link.dropped((ref >> 1, 1))
+        self.drop(self.exports.release([(ref >> 1, 1) for ref in frame.refs if ref & OWNED]))
+
+    def give_back_unread(self, frame: Frame) -> None:
+        if frame.refs:
+            self.give_back(frame, set())
+
+    def drop_exports(self, ref_ids: Sequence[int]) -> None:
+        """Take back references that were never sent."""
+        if ref_ids:
+            self.drop(self.exports.release([(ref_id, 1) for ref_id in ref_ids]))
+
+    def drop(self, objects: list[Any]) -> None:
+        """Drop objects in a service thread: their finalizers are user code."""
+        if objects:
+            service_threads.run(objects.clear)
+
+    def unpack(self, frame: Frame) -> Any:
+        """Unpickle a payload; what goes wrong is an OperationError."""
+        try:
+            return self.pickling.loads(frame)
+        except OperationError:
+            raise
+        except ModuleNotFoundError as exc:
+            raise OperationError(
+                f'{self._link.here} has no module {exc.name!r}; make it importable there with '
+                f'conn.export({(exc.name or "").partition(".")[0]!r})'
+            ) from exc
+        except Exception as exc:
+            raise OperationError(
+                f'{self._link.here} cannot unpickle what it received: {sentence(exc)}'
+            ) from exc
+
+    def pack_failure(self, exc: BaseException) -> Packed:
+        from .values.faults import pack_fault
+
+        here = f'{self._link.info.host}, process {self._link.info.pid}'
+
+        def pack(dumps: Callable[[Any], bytes]) -> Any:
+            return pack_fault(exc, here=here, dumps=dumps)
+
+        return self.pickling.dumps_parts(pack, 'the exception')
+
+    def unpack_failure(self, frame: Frame) -> BaseException:
+        from .values.faults import unpack_fault
+
+        exc: BaseException = self.pickling.loads(
+            frame, lambda data: unpack_fault(data, loads=pickle.loads)
+        )
+        return exc

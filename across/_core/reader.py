@@ -1,0 +1,233 @@
+"""The reading side of a connection: whoever holds the baton reads, and hands each frame on.
+
+Layer: just below :mod:`.link`. Who reads when, and why a reader never waits for a write, is told in
+``docs/explanation/threading``.
+"""
+
+from __future__ import annotations
+
+import _thread
+import threading
+from typing import TYPE_CHECKING
+
+from .calls import PendingCall
+from .errors import ProtocolError, sentence
+from .states import OPEN
+from .threads.baton import Baton
+from .threads.cache import service_threads
+from .threads.context import context
+from .threads.watchdog import watchdog
+from .transports.base import Cancelled
+from .values.memory import allocate
+from .values.refs import OWNED
+from .wire import frames as wire
+from .wire.frames import Frame, FrameDecoder, encode
+
+if TYPE_CHECKING:
+    from .link import Link
+
+_MAIN = threading.main_thread().ident
+
+
+class Reader:
+    """Reads for one link, in turns: a caller that waits, or a service thread."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._transport = link.transport
+        self._outbox = link.sender.outbox
+        self.baton = Baton(_on_free)
+        self.decoder = FrameDecoder(allocate, link.options.max_frame_size)
+        self.reads = 0  # how often bytes came in: the pulse looks whether it goes up
+        # Set from before bytes are received until they are dispatched: an exception that comes in
+        # between (a KeyboardInterrupt) loses messages. Written by the holder of the baton only.
+        self._in_doubt = False
+
+    def feed(self, data: bytes) -> None:
+        """Take in what the handshake has read too much."""
+        self.decoder.buffer[: len(data)] = data
+        self._dispatch(self.decoder.received(len(data)), None)
+        if self._link.handlers.queue:
+            self._link.handlers.call_colleague()
+
+    def find(self) -> None:
+        """Have a service thread read, if nobody does."""
+        if self.baton.free and self.baton.try_take():
+            service_threads.run(self.serve)
+
+    def serve(self) -> None:
+        """The job of a service thread that holds the baton: read, and run what the peer calls."""
+        handlers = self._link.handlers
+        context.critical = True
+        while True:
+            received = self._receive()
+            if received is None:
+                self.baton.pass_on()
+                break
+            woke = self._dispatch(received, None)
+            if handlers.queue:
+                self.baton.pass_on()
+                handlers.work()
+                if not self.baton.try_take():
+                    break
+            elif woke:
+                # That caller probably calls again, and then reads for itself without any hand-over.
+                self.baton.pass_on()
+                break
+        context.critical = False
+
+    def wait(self, call: PendingCall, timeout: float = -1) -> bool:
+        """Wait for an answer: read while nobody else does, sleep otherwise.
+
+        Returns:
+            Whether it is there (or will never be); False after ``timeout`` seconds (-1: none).
+        """
+        baton = self.baton
+        try:
+            while not call.done:
+                if (baton.free and baton.try_take(call)) or baton.take_or_sleep(call, timeout):
+                    if call.reading and not self._read_for(call, timeout):
+                        return False
+                    if call.errand is not None:
+                        errand, call.errand = call.errand, None
+                        self._link.handlers.run(errand)
+                        baton.end_errand(call)
+                else:
+                    return False
+        except BaseException:  # KeyboardInterrupt: the baton and the errand must not be lost
+            if self._in_doubt and call.reading:
+                self._link.fail('interrupted while a message was being received')
+            baton.leave(call)
+            errand, call.errand = call.errand, None
+            if errand is not None:
+                self._link.handlers.queue.append(errand)
+                self._link.handlers.call_colleague()
+            raise
+        return True
+
+    def _read_for(self, call: PendingCall, timeout: float) -> bool:
+        """Read as the holder of the baton until there is something for the caller to do."""
+        in_time = True
+        while not call.done and call.errand is None:
+            received = self._receive(None if timeout < 0 else timeout)
+            if received is None:
+                break
+            if not received and timeout >= 0:
+                in_time = False
+                break
+            self._dispatch(received, call)
+            if self.decoder.large is not None and _thread.get_ident() == _MAIN:
+                # Ctrl-C is raised in the main thread, most likely amid a long transfer, and then
+                # nobody knows what has been received: another thread goes on reading.
+                call.reading = False
+                service_threads.run(self.serve)
+                return True
+            if self._link.handlers.queue:
+                # A waiting caller never runs a stranger's call: it could not return meanwhile.
+                self._link.handlers.call_colleague()
+        self.baton.pass_on(call)
+        return in_time
+
+    def _receive(self, timeout: float | None = None) -> list[Frame] | None:
+        """Read once, as the holder of the baton; None when the link has ended."""
+        transport, decoder = self._transport, self.decoder
+        try:
+            if self._outbox.pending:
+                self._flush_or_wait(timeout)
+            else:
+                transport.wait_readable(timeout)
+            self._in_doubt = True
+            count = transport.receive_into(decoder.buffer)
+            if count > 0:
+                self.reads += 1
+                return decoder.received(count)
+            self._in_doubt = False
+            if count == 0:
+                self._link.fail(transport.ending())
+                return None
+            return []
+        except Cancelled:
+            self._link.fail(self._link.cancel_reason or 'the connection was cancelled')
+        except OSError as exc:
+            self._link.fail(f'{transport.ending()} ({sentence(exc)})', exc)
+        except ProtocolError as exc:
+            self._link.fail(str(exc), exc)
+        except MemoryError as exc:
+            self._link.fail('there is no memory for a message of the peer', exc)
+        return None
+
+    def _flush_or_wait(self, timeout: float | None) -> None:
+        """Wait to read; what is left over to write is written as soon as there is room for it."""
+        self._outbox.flush()
+        if self._outbox.pending:
+            self._transport.wait_either(timeout)
+        else:
+            self._transport.wait_readable(timeout)
+
+    def _dispatch(self, received: list[Frame], mine: PendingCall | None) -> bool:
+        """Hand each frame to whom it concerns; whether a sleeping caller was woken."""
+        woke = False
+        for frame in received:
+            kind = frame.kind
+            if frame.refs:
+                # A release may be right behind: our objects in it stay until it is unpacked.
+                self._link.exports.pin(ref >> 1 for ref in frame.refs if ref & OWNED)
+            if kind == wire.RESULT or kind == wire.FAILURE:
+                call = self._link.calls.pending.pop(frame.id, None)
+                if call is None:
+                    if frame.refs:
+                        self._link.payloads.give_back_unread(frame)
+                    continue
+                call.frame = frame
+                if call is mine:
+                    call.done = True  # nobody else looks at it while we read
+                elif call.future is None:
+                    self.baton.finish(call)
+                    woke = True
+                else:
+                    self._link.calls.deliver(call)
+            elif kind == wire.CALL:
+                self._dispatch_call(frame)
+            else:
+                self._dispatch_other(frame)
+        self._in_doubt = False
+        return woke
+
+    def _dispatch_call(self, frame: Frame) -> None:
+        if self._link.state != OPEN:
+            return  # we said goodbye: no answer is wanted
+        call = self._link.handlers.add_call(frame)
+        if call is None:
+            return
+        if frame.parent:
+            # Made inside a call of ours: the thread that waits for that one runs it, as it would
+            # in a single process.
+            caller = self._link.calls.pending.get(frame.parent)
+            if (
+                caller is not None
+                and caller.future is None
+                and self.baton.give_errand(caller, call)
+            ):
+                return
+        self._link.handlers.queue.append(call)
+
+    def _dispatch_other(self, frame: Frame) -> None:
+        kind = frame.kind
+        if kind == wire.POST:
+            self._link.handlers.add_post(frame)
+        elif kind == wire.CANCEL:
+            self._link.handlers.cancel(frame.id)
+        elif kind == wire.RELEASE:
+            numbers = memoryview(frame.payload).cast('B')
+            values = [wire.NUMBER.unpack_from(numbers, i)[0] for i in range(0, len(numbers), 8)]
+            self._link.payloads.drop(self._link.exports.release(zip(values[::2], values[1::2])))
+        elif kind == wire.GOODBYE:
+            if self._link.state == OPEN:
+                self._link.sender.try_send(encode(wire.GOODBYE))
+            self._link.fail('the peer closed the connection', clean=True)
+
+
+def _on_free() -> None:
+    """A baton was left free: the watchdog finds a reader if none comes by itself."""
+    if watchdog.dozing:
+        watchdog.wake()
