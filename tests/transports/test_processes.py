@@ -250,8 +250,8 @@ from across._core.transports.processes import ProcessTransport
 transport = ProcessTransport(['cat'])
 transport.connect(5)
 assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
-print('ready', flush=True)
 try:
+    print('ready', flush=True)
     transport.wait_readable()
 except KeyboardInterrupt:
     pass
