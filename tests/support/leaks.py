@@ -88,11 +88,11 @@ def find_leaks(before: Resources, timeout: float = 2 * SECOND) -> list[str]:
         return []
     # Idle service threads end by themselves, later than a test should wait.
     cache = sys.modules.get('across._core.threads.cache')
-    if cache:
-        cache.service_threads.dismiss()
     gc.collect()  # what only a reference cycle keeps is no leak
 
     def gone() -> bool:
+        if cache:  # each time: one that still works turns idle only now
+            cache.service_threads.dismiss()
         leaks[:] = Resources.now().beyond(before)
         return not leaks
 

@@ -1,0 +1,180 @@
+"""What the tests connect to: bare children, this process itself, sockets that speak plain bytes.
+
+Scripts in a process of their own too, for what ends, forks or interrupts a whole process.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from across import Connection, DisconnectError, Options, ProtocolError
+from across._core.handshake import describe_process
+from across._core.wire.greeting import encode_greeting
+from support.interpreters import bare_command
+from support.waiting import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = [
+    'Script',
+    'bare_peer',
+    'finish',
+    'greeting',
+    'is_running',
+    'pair',
+    'plain_peer',
+    'raised_by',
+    'receive',
+    'run_script',
+]
+
+
+@contextmanager
+def bare_peer(**options: Any) -> Iterator[Connection]:
+    """A connection to a bare child; however it ended, it is closed."""
+    conn = Connection.from_command(bare_command(), options=Options(**options))
+    try:
+        conn.call(int)
+        yield conn
+    finally:
+        finish(conn)
+
+
+@contextmanager
+def pair(here: Options | None = None, there: Options | None = None) -> Iterator[list[Connection]]:
+    """Two connections of this process, connected to each other; the first has options `here`."""
+    ours, theirs = socket.socketpair()
+    with ExitStack() as stack:
+        conns = [
+            Connection.from_socket(ours, options=here),
+            Connection.from_socket(theirs, options=there if there is not None else here),
+        ]
+        for conn in conns:
+            stack.callback(finish, conn)
+        yield conns
+
+
+@contextmanager
+def plain_peer(greet: bool = True, **options: Any) -> Iterator[tuple[Connection, socket.socket]]:
+    """A connection, and the blocking socket at its other end.
+
+    Args:
+        greet: Whether the handshake is through already.
+    """
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(10 * SECOND)
+    conn = Connection.from_socket(ours, options=Options(**options))
+    with theirs:
+        try:
+            if greet:
+                theirs.sendall(greeting())
+                receive(theirs, b'\n')
+            yield conn, theirs
+        finally:
+            conn.cancel()
+            finish(conn)
+
+
+def greeting() -> bytes:
+    """What a peer like this process says first."""
+    return encode_greeting(describe_process(Options()))
+
+
+def receive(sock: socket.socket, ending: bytes) -> bytes:
+    """Read bytes one by one until they end in that way."""
+    data = b''
+    while not data.endswith(ending):
+        byte = sock.recv(1)
+        assert byte, data
+        data += byte
+    return data
+
+
+def finish(conn: Connection) -> None:
+    """Close a connection that may be broken."""
+    try:
+        conn.close()
+    except (DisconnectError, ProtocolError):
+        pass
+
+
+def raised_by(func: Callable[..., Any], *args: Any) -> BaseException:
+    """What a call raises."""
+    try:
+        result = func(*args)
+    except BaseException as exc:
+        return exc
+    raise AssertionError(f'it returned {result!r}')
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process lives; one that ended and was not waited for does not."""
+    run = subprocess.run(['ps', '-o', 'stat=', '-p', str(pid)], capture_output=True, text=True)
+    return run.stdout.strip()[:1] not in ('', 'Z')
+
+
+class Script:
+    """A Python process that runs a script; use it in a `with` statement.
+
+    Attributes:
+        process: Its standard output and error are pipes.
+    """
+
+    def __init__(self, source: str, *args: object, **popen: Any) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, '-c', textwrap.dedent(source), *map(str, args)],
+            **{'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, **popen},
+        )
+
+    def __enter__(self) -> Script:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def interrupt(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+
+    def line(self, timeout: float = 10 * SECOND) -> str:
+        """The next line that it prints."""
+        assert self.process.stdout is not None
+        fd = self.process.stdout.fileno()
+        deadline, data = time.monotonic() + timeout, b''
+        while not data.endswith(b'\n'):
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([fd], [], [], left)[0]:
+                raise TimeoutError(f'no line within {timeout:g} s, only {data!r}')
+            byte = os.read(fd, 1)
+            if not byte:
+                raise EOFError(f'it ended: {data.decode()}{self.errors()}')
+            data += byte
+        return data.decode().rstrip('\n')
+
+    def errors(self) -> str:
+        """What it wrote to standard error until its end."""
+        assert self.process.stderr is not None
+        return str(self.process.stderr.read(), 'utf-8')
+
+    def wait(self, timeout: float = 10 * SECOND) -> int:
+        return self.process.wait(timeout)
+
+
+def run_script(source: str, *args: object, timeout: float = 10 * SECOND) -> str:
+    """Run a script to its end, and return what it printed; a status other than 0 is an error."""
+    with Script(source, *args) as script:
+        out, err = script.process.communicate(timeout=timeout)
+        status = script.process.returncode
+        if status or err:
+            raise AssertionError(f'status {status}\n{out.decode()}\n{err.decode()}')
+        return str(out, 'utf-8')
