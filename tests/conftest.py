@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.interpreters import MINORS, Interpreter, find_interpreter, find_interpreters
+from across import Connection
+from support.interpreters import (
+    MINORS,
+    Interpreter,
+    bare_command,
+    find_interpreter,
+    find_interpreters,
+)
 from support.leaks import Resources, find_leaks
+from support.peers import Pair, connected_pair
 from support.sshd import Sshd, missing_part, running_sshd
 
 if TYPE_CHECKING:
@@ -61,3 +69,17 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
         pytest.skip(missing)
     with running_sshd(tmp_path_factory.mktemp('sshd')) as server:
         yield server
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    """Two ends of one connection, both in this process."""
+    with connected_pair() as both:
+        yield both
+
+
+@pytest.fixture
+def peer() -> Iterator[Connection]:
+    """A connection to a bare interpreter of our own version, in a process of its own."""
+    with Connection.from_command(bare_command()) as conn:
+        yield conn
