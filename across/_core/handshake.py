@@ -6,7 +6,6 @@ Layer: just below :mod:`.connection`. Runs in the link's first service thread.
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import time
 from contextlib import suppress
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 def describe_process(options: Options) -> PeerInfo:
     """What this process tells its peers about itself."""
     return PeerInfo(
-        host=socket.gethostname(),
+        host=os.uname().nodename,
         pid=os.getpid(),
         implementation=sys.implementation.name,
         version=tuple(sys.version_info[:3]),

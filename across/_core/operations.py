@@ -71,6 +71,8 @@ def _export(link: Link, names: list[str]) -> None:
             'Options(accept_exported_modules=True)'
         )
     link.importer.accept(names)
+    if '__main__' in names:  # what is defined there can go back by reference, too
+        link.payloads.pickling.by_reference.add('__main__')
 
 
 def _find_module(link: Link, fullname: str, cache_tag: str) -> Any:

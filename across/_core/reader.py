@@ -39,9 +39,11 @@ class Reader:
         self.baton = Baton(_on_free)
         self.decoder = FrameDecoder(allocate, link.options.max_frame_size)
         self.reads = 0  # how often bytes came in: the pulse looks whether it goes up
-        # Set from before bytes are received until they are dispatched: an exception that comes in
-        # between (a KeyboardInterrupt) loses messages. Written by the holder of the baton only.
+        # These two belong to the holder of the baton. An exception of a signal handler, such as
+        # KeyboardInterrupt, that comes while messages are dispatched would lose some of them; one
+        # that comes amid receiving leaves them here.
         self._in_doubt = False
+        self._late: list[Frame] = []
 
     def feed(self, data: bytes) -> None:
         """Take in what the handshake has read too much."""
@@ -95,8 +97,8 @@ class Reader:
                 else:
                     return False
         except BaseException:  # KeyboardInterrupt: the baton and the errand must not be lost
-            if self._in_doubt and call.reading:
-                self._link.fail('interrupted while a message was being received')
+            if call.reading:
+                self._settle(call)
             baton.leave(call)
             errand, call.errand = call.errand, None
             if errand is not None:
@@ -104,6 +106,13 @@ class Reader:
                 self._link.handlers.call_colleague()
             raise
         return True
+
+    def _settle(self, call: PendingCall) -> None:
+        """After an exception of a signal handler: no message may get lost."""
+        if self._in_doubt:
+            self._link.fail('interrupted while a message was being received')
+        late, self._late = self._late, []
+        self._dispatch(late, call)
 
     def _read_for(self, call: PendingCall, timeout: float) -> bool:
         """Read as the holder of the baton until there is something for the caller to do."""
@@ -136,8 +145,13 @@ class Reader:
                 self._flush_or_wait(timeout)
             else:
                 transport.wait_readable(timeout)
+            try:
+                count = transport.receive_into(decoder.buffer)
+            except BaseException:
+                if transport.received and transport.received[0] > 0:
+                    self._late = decoder.received(transport.received[0])
+                raise
             self._in_doubt = True
-            count = transport.receive_into(decoder.buffer)
             if count > 0:
                 self.reads += 1
                 return decoder.received(count)

@@ -47,10 +47,6 @@ class Sender:
         except OSError as exc:
             self._link.fail(f'{self._link.transport.ending()} ({sentence(exc)})', exc)
             raise self._link.disconnected() from exc
-        except BaseException:
-            if outbox.in_doubt:
-                self._link.fail('interrupted while a message was being sent')
-            raise
 
     def send_bulk(self, frame: Any) -> None:
         """Send a large frame, and return when it is written.

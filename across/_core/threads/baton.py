@@ -106,11 +106,7 @@ class Baton:
         """Mark a waiter done and wake it."""
         with self.mutex:
             waiter.done = True
-            asleep = waiter in self._room
-            if asleep:
-                del self._room[waiter]
-        if asleep:
-            waiter.lock.release()  # type: ignore[union-attr]
+            self._wake_locked(waiter)
 
     def give_errand(self, waiter: Waiter, errand: Any) -> bool:
         """Have the waiting thread do something, and wait on; False if it is done or busy."""
@@ -119,11 +115,7 @@ class Baton:
                 return False
             waiter.busy = True
             waiter.errand = errand
-            asleep = waiter in self._room
-            if asleep:
-                del self._room[waiter]
-        if asleep:
-            waiter.lock.release()  # type: ignore[union-attr]
+            self._wake_locked(waiter)
         return True
 
     def end_errand(self, waiter: Waiter) -> None:
@@ -140,15 +132,19 @@ class Baton:
             if waiter is not None:
                 waiter.reading = False
             self.changes += 1
-            heir: Waiter | None = None
             for heir in self._room:
-                del self._room[heir]
                 heir.reading = True
-                break
-            else:
-                self.free = True
-                heir = None
-        if heir is not None:
-            heir.lock.release()  # type: ignore[union-attr]
-        else:
-            self._on_free()
+                self._wake_locked(heir)
+                return
+            self.free = True
+        self._on_free()
+
+    def _wake_locked(self, waiter: Waiter) -> None:
+        """With the mutex: take a sleeper out of the room and wake it.
+
+        Both under the mutex, as an exception of a signal handler may come right behind it.
+        """
+        if waiter in self._room:
+            assert waiter.lock is not None
+            del self._room[waiter]
+            waiter.lock.release()

@@ -32,7 +32,6 @@ class ThreadCache:
     def __init__(self) -> None:
         # Both operations on it, append and pop, are atomic: it needs no lock.
         self._idle: list[_Worker] = []
-        self._count = 0
 
     def run(self, job: Callable[[], None]) -> None:
         """Run ``job()`` in a service thread, soon. It must not raise.

@@ -17,9 +17,13 @@ HIGH_WATER = 1 << 20
 # Small frames are written together up to this size: one system call for many of them.
 BATCH_SIZE = 1 << 16
 
+_NOT_BLOCKING = (False,)
+
 
 class Sink(Protocol):
     """What the outbox needs of a transport."""
+
+    sent: list[int]
 
     def send(self, buffers: list[Buffer]) -> int: ...
     def wait_writable(self) -> bool: ...
@@ -42,9 +46,6 @@ class Outbox:
         self._rest: list[Buffer] = []  # of a frame that is partly written
         self._counter = _thread.allocate_lock()  # guards `_queued`
         self._queued = 0  # bytes in the queue
-        #: Set while bytes are being written and counted: an exception that comes in between (a
-        #: KeyboardInterrupt) leaves it unknown what the peer has received.
-        self.in_doubt = False
 
     def put(self, frame: Frame, may_block: bool, flushed: bool = False) -> None:
         """Send a frame, or leave it to the thread that is sending.
@@ -58,18 +59,24 @@ class Outbox:
             OSError: The stream is broken.
             Cancelled: The transport was cancelled.
         """
-        if not self.backlog and self._lock.acquire(False):
+        if not self.backlog:
+            locked: list[bool] = []
             try:
-                if not self._rest:
-                    done = self._write(frame if isinstance(frame, list) else [frame], may_block)
-                else:
-                    self._enqueue(frame)
-                    done = self._drain(may_block)
+                # Not `if acquire():`, as an exception of a signal handler may come in between.
+                locked.extend(map(self._lock.acquire, _NOT_BLOCKING))
+                if locked[0]:
+                    if not self._rest:
+                        done = self._write(frame if isinstance(frame, list) else [frame], may_block)
+                    else:
+                        self._enqueue(frame)
+                        done = self._drain(may_block)
             finally:
-                self._lock.release()
-            if done and self.backlog:
-                self.flush(may_block)
-            return
+                if locked and locked[0]:
+                    self._lock.release()
+            if locked[0]:
+                if done and self.backlog:
+                    self.flush(may_block)
+                return
         queued = self._enqueue(frame)
         if may_block and (flushed or queued > HIGH_WATER):
             with self._lock:
@@ -79,14 +86,14 @@ class Outbox:
     def flush(self, may_block: bool = False) -> None:
         """Write what is queued, unless somebody else is at it."""
         while self.backlog or self._rest:
-            if not self._lock.acquire(False):
-                return
+            locked: list[bool] = []
             try:
-                done = self._drain(may_block)
+                locked.extend(map(self._lock.acquire, _NOT_BLOCKING))
+                if not locked[0] or not self._drain(may_block):
+                    return
             finally:
-                self._lock.release()
-            if not done:
-                return
+                if locked and locked[0]:
+                    self._lock.release()
 
     @property
     def pending(self) -> bool:
@@ -134,22 +141,27 @@ class Outbox:
 
     def _write(self, buffers: list[Buffer], may_block: bool) -> bool:
         """With the send lock: write buffers; False when some of them remain, in `_rest`."""
+        sink = self._sink
         while True:
-            self.in_doubt = True
-            count = self._sink.send(buffers)
+            self._rest = buffers
+            try:
+                count = sink.send(buffers)
+            except BaseException:
+                # Raised by a signal handler, as KeyboardInterrupt is: what is left goes out later,
+                # for the stream must not break off amid a frame.
+                if sink.sent:
+                    self._rest = _behind(buffers, sink.sent[0])
+                raise
             if len(buffers) == 1 and count == len(buffers[0]):
                 self._rest = []
-                self.in_doubt = False
                 return True
             self._rest = buffers = _behind(buffers, count)
-            self.in_doubt = False
             if not buffers:
                 return True
-            if not may_block:
-                if count == 0:
+            if count == 0:
+                if not may_block:
                     return False
-            elif count == 0:
-                self._sink.wait_writable()
+                sink.wait_writable()
 
 
 def _size(frame: Frame) -> int:

@@ -33,6 +33,11 @@ class Transport(abc.ABC):
     """
 
     name: str
+    #: What the last :meth:`receive_into` and :meth:`send` moved: one number, or none if they moved
+    #: nothing. An exception that comes right behind the system call (Ctrl-C) loses what the method
+    #: would have returned; this it can't lose.
+    received: list[int]
+    sent: list[int]
     #: Whether this is the standard input and output of this process: it serves this peer only.
     owns_stdio = False
 

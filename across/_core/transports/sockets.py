@@ -49,21 +49,25 @@ class _SocketStream(StreamTransport):
         self._send_one = sock.send
         self._send_many = sock.sendmsg
 
+    # As for pipes: what was moved is stored before any signal handler can run.
     def receive_into(self, view: memoryview) -> int:
+        received = self.received = []
         try:
-            return self._receive(view)
+            received.extend(map(self._receive, (view,)))
         except BlockingIOError:
             return -1
+        return received[0]
 
     def send(self, buffers: list[Buffer]) -> int:
+        sent = self.sent = []
         try:
             if len(buffers) == 1:
-                return self._send_one(buffers[0])
-            if len(buffers) > IOV_MAX:
-                buffers = buffers[:IOV_MAX]
-            return self._send_many(buffers)
+                sent.extend(map(self._send_one, buffers))
+            else:
+                sent.extend(map(self._send_many, (buffers[:IOV_MAX],)))
         except BlockingIOError:
             return 0
+        return sent[0]
 
     def _close_files(self, *, shared: bool) -> None:
         if not shared:

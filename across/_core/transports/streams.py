@@ -56,6 +56,8 @@ class StreamTransport(Transport):
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.received = []
+        self.sent = []
         self._wakeup = Wakeup()
         self._files: tuple[File, ...] = ()
         self._in_fd = self._out_fd = -1
@@ -162,20 +164,25 @@ class DescriptorTransport(StreamTransport):
         self._receive_first(take_buffered(in_file))
 
     def receive_into(self, view: memoryview) -> int:
+        # No byte code runs between the system call and the storing of what it says: extend() and
+        # map() are C, so no signal handler can come in between.
+        received = self.received = []
         try:
-            return self._readv(self._in_fd, (view,))
+            received.extend(map(self._readv, (self._in_fd,), ((view,),)))
         except BlockingIOError:
             return -1
+        return received[0]
 
     def send(self, buffers: list[Buffer]) -> int:
+        sent = self.sent = []
         try:
             if len(buffers) == 1:
-                return os.write(self._out_fd, buffers[0])
-            if len(buffers) > IOV_MAX:
-                buffers = buffers[:IOV_MAX]
-            return os.writev(self._out_fd, buffers)
+                sent.extend(map(os.write, (self._out_fd,), buffers))
+            else:
+                sent.extend(map(os.writev, (self._out_fd,), (buffers[:IOV_MAX],)))
         except BlockingIOError:
             return 0
+        return sent[0]
 
     def _receive_first(self, head: bytes) -> None:
         """Let ``head`` be received before anything else.
