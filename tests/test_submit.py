@@ -197,15 +197,15 @@ def test_cancel_twice_and_too_late(pair: Pair) -> None:
 
 
 def test_cancel_calls_callbacks_and_wakes_waiters(pair: Pair) -> None:
-    future, seen = pair.near.submit(wait_at_gate), []
-    future.add_done_callback(seen.append)
-    waiter = threading.Thread(target=lambda: seen.append(future.exception))
+    future = pair.near.submit(wait_at_gate)
     assert Gate.entered.wait(LIMIT)
-    future.cancel()
-    waiter.start()
-    waiter.join(LIMIT)
-    assert seen[0] is future
-    assert not waiter.is_alive()
+    called: list[Any] = []
+    future.add_done_callback(called.append)
+    with concurrent.futures.ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(future.exception, LIMIT)
+        future.cancel()
+        assert isinstance(waiting.exception(LIMIT), CancelledError)
+    assert called == [future]
 
 
 def test_cancelling_one_call_does_not_touch_others(pair: Pair) -> None:

@@ -41,10 +41,10 @@ def execute(source: str, variables: dict[str, Any]) -> Any:
         '__builtins__': __builtins__,
         **variables,
     }
-    _run(compile(tree, name, 'exec', ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), namespace)
+    _run(compile(tree, name, 'exec', ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, True), namespace)
     if not isinstance(last, ast.Expr):
         return None
-    code = compile(ast.Expression(last.value), name, 'eval', ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    code = compile(ast.Expression(last.value), name, 'eval', ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, True)
     return _run(code, namespace)
 
 
