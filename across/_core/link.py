@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import _thread
 import time
-from typing import Any, Callable
 
 from . import debug
 from .calls import Calls, interrupted_critical_section
@@ -30,6 +29,10 @@ from .transports.base import Cancelled, Transport
 from .values.refs import ExportTable, ImportTable
 from .wire.frames import GOODBYE, encode
 from .wire.greeting import PeerInfo
+
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
+if TYPE_CHECKING:
+    from typing import Any, Callable
 
 
 class Link:
@@ -125,6 +128,7 @@ class Link:
         self.peer = peer
         self.pulse.begin(time.monotonic())
         self.state = OPEN
+        watchdog.wake()  # it may doze for longer than the first heartbeat may take
         if rest:
             self.reader.feed(rest)
 

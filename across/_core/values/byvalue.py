@@ -12,7 +12,14 @@ from __future__ import annotations
 import functools
 import pickle
 import sys
-from types import CellType, FunctionType, MappingProxyType, MethodType, ModuleType
+from types import (
+    CellType,
+    FunctionType,
+    MappingProxyType,
+    MethodType,
+    ModuleType,
+    TracebackType,
+)
 from typing import Any, Callable, Container
 
 from ..errors import OperationError
@@ -199,6 +206,8 @@ def reduce_value(obj: Any, by_reference: Container[str]) -> Reduced:
     kind = type(obj)
     if kind is memoryview:
         return _reduce_view(obj)
+    if kind is TracebackType:
+        return _reduce_traceback(obj)
     if kind is functools._lru_cache_wrapper and not is_importable(obj, by_reference):
         return _reduce_cached(obj)
     if kind.__module__ == 'dataclasses' and kind.__name__ == '_MISSING_TYPE':
@@ -207,6 +216,16 @@ def reduce_value(obj: Any, by_reference: Container[str]) -> Reduced:
         # Before Python 3.12 it has a lock.
         return kind, (obj.func,), {'attrname': obj.attrname, '__doc__': obj.__doc__}
     return NotImplemented
+
+
+def _reduce_traceback(obj: TracebackType) -> Reduced:
+    """A traceback as a value of its own; those of raised exceptions are left to `faults`."""
+    try:
+        from tblib.pickling_support import pickle_traceback
+    except ImportError:  # a bare peer that was not given it
+        return NotImplemented
+    reduced: tuple[Any, ...] = pickle_traceback(obj)
+    return reduced
 
 
 def _reduce_cached(obj: Any) -> Reduced:

@@ -10,12 +10,15 @@ Layer: values.
 from __future__ import annotations
 
 import pickle
-from typing import Any, Callable, Sequence
 
 from ..errors import OperationError
 from ..threads.context import context
 from ..wire.frames import BYTEARRAY, BYTES, PLAIN, Frame
 from .refs import OWNED
+
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
+if TYPE_CHECKING:
+    from typing import Any, Callable, Sequence
 
 # Buffers of this size and more go out of band. The C pickler uses the same limit (its
 # FRAME_SIZE_TARGET) when it hands a large bytes object to its file as it is.
@@ -55,7 +58,7 @@ class Packing:
     Used again and again, as making a pickler takes longer than pickling a small call.
     """
 
-    __slots__ = ('chunks', 'connection', 'exported', 'owned', 'pickler', 'write')
+    __slots__ = ('chunks', 'connection', 'exported', 'in_band', 'owned', 'pickler', 'write')
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
@@ -63,6 +66,7 @@ class Packing:
         self.write = self.chunks.append
         self.exported: list[int] = []  # ids of our objects
         self.owned: list[int] = []  # ids of the peer's objects
+        self.in_band = False  # whether large buffers stay in the stream, too
         self.pickler = pickle.Pickler(self, 5, buffer_callback=self.keep_in_band)
 
     def keep_in_band(self, buffer: pickle.PickleBuffer) -> bool:
@@ -71,7 +75,7 @@ class Packing:
             raw = buffer.raw()
         except BufferError:  # not contiguous: pickle copies it
             return True
-        if raw.nbytes < LARGE:
+        if raw.nbytes < LARGE or self.in_band:
             return True
         self.chunks.append(buffer)
         return False
@@ -89,7 +93,7 @@ class Unpacking:
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
-        self.taken: set[int] = set()  # ids of the peer's objects that a proxy took
+        self.taken: dict[int, int] = {}  # ids of the peer's objects, how often a proxy took them
 
 
 class Pickling:
@@ -150,7 +154,7 @@ class Pickling:
             session.chunks.clear()
             return payload
 
-        session.pickler = pickle.Pickler(session, 5)  # all in band
+        session.in_band = True
         outer, context.session = context.session, session
         try:
             session.chunks.append(pickle.dumps(pack(dumps), 5))
