@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from typing import TYPE_CHECKING, Any, Callable
 
 from .errors import OperationError
 from .threads.baton import Waiter
@@ -16,7 +15,10 @@ from .threads.context import context
 from .values.pickling import LARGE
 from .wire.frames import CALL, CANCEL, FAILURE, POST, Frame, encode, encode_parts
 
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
+    from typing import Any, Callable
+
     from .futures import CallFuture
     from .link import Link
 

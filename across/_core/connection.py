@@ -6,7 +6,6 @@ Layer: the top of the core. All the work is done by the :class:`.link.Link`.
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any, Callable
 
 from .errors import DisconnectError, ProtocolError
 from .handshake import describe_process, shake_hands
@@ -14,11 +13,13 @@ from .link import Link
 from .options import Options
 from .threads.context import context
 
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
     import socket
     import subprocess
     from concurrent.futures import Future
     from types import ModuleType
+    from typing import Any, Callable
 
     from .transports.base import Transport
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import deque
 from threading import RLock
-from typing import TYPE_CHECKING, Any
 
 from . import operations
 from .errors import OperationError, sentence
@@ -16,7 +15,10 @@ from .threads.context import context
 from .values.pickling import Packed
 from .wire.frames import FAILURE, RESULT, Frame, encode, encode_parts
 
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
+    from typing import Any
+
     from .link import Link
 
 

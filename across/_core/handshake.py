@@ -9,11 +9,11 @@ import os
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from .errors import ProtocolError
 from .wire.greeting import Greeting, GreetingDecoder, PeerInfo, encode_greeting
 
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
     from .link import Link
     from .options import Options

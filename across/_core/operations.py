@@ -7,12 +7,13 @@ Layer: just below :mod:`.connection`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable
-
 from .errors import OperationError
 from .values.proxies import Proxy, Reference, ref
 
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
+    from typing import Any, Callable
+
     from .link import Link
 
 

@@ -6,7 +6,6 @@ Layer: just below :mod:`.link`.
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING, Any, Callable, Sequence
 
 from .errors import OperationError, sentence
 from .threads.cache import service_threads
@@ -14,7 +13,10 @@ from .values.pickling import Packed, Pickling
 from .values.refs import OWNED
 from .wire.frames import Frame
 
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
+    from typing import Any, Callable, Sequence
+
     from .link import Link
 
 
@@ -26,16 +28,24 @@ class Payloads:
         self.exports = link.exports
         self.pickling = Pickling(link)
 
-    def give_back(self, frame: Frame, taken: set[int]) -> None:
-        """Once a frame is unpacked: release what no proxy took, and unpin what is ours."""
+    def give_back(self, frame: Frame, taken: dict[int, int]) -> None:
+        """Once a frame is unpacked: release what no proxy took, and unpin what is ours.
+
+        Args:
+            taken: How many references to which of the peer's objects proxies took; is used up.
+        """
         for ref in frame.refs:
-            if not ref & OWNED and ref >> 1 not in taken:
+            if ref & OWNED:
+                continue
+            if taken.get(ref >> 1):
+                taken[ref >> 1] -= 1
+            else:
                 self._link.dropped((ref >> 1, 1))
         self.drop(self.exports.release([(ref >> 1, 1) for ref in frame.refs if ref & OWNED]))
 
     def give_back_unread(self, frame: Frame) -> None:
         if frame.refs:
-            self.give_back(frame, set())
+            self.give_back(frame, {})
 
     def drop_exports(self, ref_ids: Sequence[int]) -> None:
         """Take back references that were never sent."""

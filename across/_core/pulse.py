@@ -5,11 +5,10 @@ Layer: just below :mod:`.link`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .threads.watchdog import DOZE
 from .wire.frames import IDLE, encode
 
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
     from .link import Link
 

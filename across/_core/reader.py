@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import _thread
 import threading
-from typing import TYPE_CHECKING
 
 from .calls import PendingCall
 from .errors import ProtocolError, sentence
@@ -23,6 +22,7 @@ from .values.refs import OWNED
 from .wire import frames as wire
 from .wire.frames import Frame, FrameDecoder, encode
 
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
     from .link import Link
 

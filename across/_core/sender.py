@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import _thread
 import threading
-from typing import TYPE_CHECKING, Any, Sequence
 
 from .errors import DisconnectError, sentence
 from .states import OPEN
@@ -17,7 +16,10 @@ from .transports.base import Cancelled
 from .wire import frames as wire
 from .wire.frames import encode
 
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
+    from typing import Any, Sequence
+
     from .link import Link
 
 _MAIN = threading.main_thread().ident

@@ -6,7 +6,10 @@ Layer: threads. Knows nothing of messages or I/O. Tested with plain threads.
 from __future__ import annotations
 
 import _thread
-from typing import Any, Callable
+
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
+if TYPE_CHECKING:
+    from typing import Any, Callable
 
 
 class Waiter:

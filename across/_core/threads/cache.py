@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import _thread
 import threading
-from typing import Callable
+
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
+if TYPE_CHECKING:
+    from typing import Callable
 
 # Seconds after which an idle thread ends: longer than the pauses within a burst of calls.
 IDLE_TIMEOUT = 5.0

@@ -6,7 +6,10 @@ Layer: threads. The attributes are plain objects here; the layers above know the
 from __future__ import annotations
 
 import threading
-from typing import Any
+
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class _Context(threading.local):

@@ -7,10 +7,22 @@ from __future__ import annotations
 
 import _thread
 from collections import deque
-from typing import Protocol, Union
 
-Buffer = Union[bytes, bytearray, memoryview]
-Frame = Union[bytes, 'list[Buffer]']
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
+if TYPE_CHECKING:
+    from typing import Protocol, Union
+
+    Buffer = Union[bytes, bytearray, memoryview]
+    Frame = Union[bytes, 'list[Buffer]']
+
+    class Sink(Protocol):
+        """What the outbox needs of a transport."""
+
+        sent: list[int]
+
+        def send(self, buffers: list[Buffer]) -> int: ...
+        def wait_writable(self) -> bool: ...
+
 
 # Above this many bytes queued, whoever may block waits until they are written.
 HIGH_WATER = 1 << 20
@@ -18,15 +30,6 @@ HIGH_WATER = 1 << 20
 BATCH_SIZE = 1 << 16
 
 _NOT_BLOCKING = (False,)
-
-
-class Sink(Protocol):
-    """What the outbox needs of a transport."""
-
-    sent: list[int]
-
-    def send(self, buffers: list[Buffer]) -> int: ...
-    def wait_writable(self) -> bool: ...
 
 
 class Outbox:

@@ -11,24 +11,27 @@ from __future__ import annotations
 import _thread
 import threading
 import time
-from typing import Protocol
 
 from .context import context
+
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Ward(Protocol):
+        """What the watchdog looks after."""
+
+        def tick(self, now: float) -> None:
+            """Do what is due; must neither block nor raise."""
+
+        def patience(self) -> float:
+            """For how long (seconds) nothing will be due; 0: come back after a `TICK`."""
+
 
 # While a baton is free: how long (seconds) a handler may delay the frames behind its own.
 TICK = 0.005
 # Otherwise: how late (seconds) references that were dropped are reported at most.
 DOZE = 0.5
-
-
-class Ward(Protocol):
-    """What the watchdog looks after."""
-
-    def tick(self, now: float) -> None:
-        """Do what is due; must neither block nor raise."""
-
-    def patience(self) -> float:
-        """For how long (seconds) nothing will be due; 0: come back after a :data:`TICK`."""
 
 
 class Watchdog:

@@ -6,8 +6,8 @@ Layer: transports. Imports nothing of ours.
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
     from typing import Union
 

@@ -9,11 +9,11 @@ import errno
 import os
 import select
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from across._core.transports.base import Cancelled, Transport
 from across._core.transports.wakeup import Wakeup
 
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
     from typing import Any, Callable, List, Protocol, Tuple
 

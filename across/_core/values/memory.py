@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import mmap
 import pickle
-from typing import Any
 
 from ..wire.frames import BYTEARRAY, BYTES
+
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
+if TYPE_CHECKING:
+    from typing import Any
 
 # From this size on, memory comes in huge pages where the system has them: half the page faults.
 HUGE = 4 << 20

@@ -9,19 +9,22 @@ Layer: values. The link that a proxy belongs to is known to it as ``connection``
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any, Callable, Iterator, Tuple
 
 from ..errors import OperationError
 from ..threads.context import context
+
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterator, Tuple
+
+    # The qualified name of a class, and the names of its methods.
+    Description = Tuple[str, Tuple[str, ...]]
 
 SPECIAL_METHODS = (
     '__call__', '__contains__', '__delitem__', '__enter__', '__exit__', '__getitem__', '__len__',
     '__setitem__',
 )  # fmt: skip
 ITERATION = ('__iter__', '__next__')  # made of operations of their own, as is `__exit__`
-
-# The qualified name of a class, and the names of its methods.
-Description = Tuple[str, Tuple[str, ...]]
 
 
 class Handle:
@@ -34,6 +37,17 @@ class Handle:
         self.ref_id = ref_id
         self.count = 1  # references that this proxy stands for; guarded by the import table
         self.description = description
+
+    def __del__(self) -> None:
+        # Here, and not in the proxy: a weak reference gives out an object while its finalizer
+        # runs, and it runs only once. Nothing refers weakly to a handle.
+        # May run at any bytecode of any thread: takes no lock and calls nothing but an append.
+        try:
+            count = self.count
+        except AttributeError:
+            return
+        if count:
+            self.connection.dropped((self.ref_id, count))
 
 
 class Proxy:
@@ -56,15 +70,6 @@ class Proxy:
     def __repr__(self) -> str:
         handle = self.__across__
         return f'<proxy of {handle.description[0]} at {handle.connection.peer_name}>'
-
-    def __del__(self) -> None:
-        # May run at any bytecode of any thread: takes no lock and calls nothing but an append.
-        try:
-            handle = self.__across__
-        except AttributeError:
-            return
-        if handle.count:
-            handle.connection.dropped((handle.ref_id, handle.count))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         session = context.session
@@ -161,7 +166,7 @@ def describe(obj: Any) -> Description:
 def unpack_ref(ref_id: int, description: Description) -> Any:
     """Unpickle a reference to an object of the peer: its proxy."""
     session = context.session
-    session.taken.add(ref_id)
+    session.taken[ref_id] = session.taken.get(ref_id, 0) + 1
     connection = session.connection
 
     def make() -> Proxy:

@@ -14,7 +14,10 @@ import itertools
 import weakref
 from collections import deque
 from threading import RLock
-from typing import Any, Callable, Iterable
+
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterable
 
 # The low bit of a ref in a frame's header: the receiver owns the object.
 OWNED = 1

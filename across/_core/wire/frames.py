@@ -42,9 +42,13 @@ from __future__ import annotations
 
 import struct
 import sys
-from typing import Any, Callable, NamedTuple, Sequence, Tuple, Union
+from collections import namedtuple
 
 from ..errors import ProtocolError
+
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
+if TYPE_CHECKING:
+    from typing import Any, Callable, NamedTuple, Sequence, Tuple, Union
 
 CALL, RESULT, FAILURE, CANCEL, POST, RELEASE, IDLE, GOODBYE = range(1, 9)
 KINDS = frozenset(range(1, 9))
@@ -59,21 +63,22 @@ NUMBER = struct.Struct('<Q')
 # One read takes in this much. Frames that don't fit are received straight into memory of their own.
 READ_SIZE = 1 << 16
 
-Buffer = Union[bytes, bytearray, memoryview]
-#: Makes memory: ``allocate(kind, size)`` gives the object and a writable view of all its bytes.
-Allocate = Callable[[int, int], Tuple[Any, memoryview]]
+if TYPE_CHECKING:
+    Buffer = Union[bytes, bytearray, memoryview]
+    # Makes memory: ``allocate(kind, size)`` gives the object and a writable view of all its bytes.
+    Allocate = Callable[[int, int], Tuple[Any, memoryview]]
 
+    class Frame(NamedTuple):
+        """One message, as it was received."""
 
-class Frame(NamedTuple):
-    """One message, as it was received."""
-
-    kind: int
-    id: int
-    parent: int
-    refs: tuple[int, ...]
-    payload: bytes | bytearray | memoryview
-    buffers: Sequence[Any]
-
+        kind: int
+        id: int
+        parent: int
+        refs: tuple[int, ...]
+        payload: bytes | bytearray | memoryview
+        buffers: Sequence[Any]
+else:
+    Frame = namedtuple('Frame', 'kind id parent refs payload buffers')
 
 # What Frame(…) does, less a Python call for each message.
 _new_frame = tuple.__new__

@@ -17,9 +17,29 @@ Layer: wire. No I/O.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import namedtuple
 
 from ..errors import ProtocolError
+
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
+if TYPE_CHECKING:
+    from typing import NamedTuple
+
+    class _PeerFields(NamedTuple):
+        host: str
+        pid: int
+        implementation: str
+        version: tuple[int, ...]
+        cache_tag: str
+        executable: str
+        platform: str
+        timeout: float | None
+        max_frame_size: int | None
+else:
+    _PeerFields = namedtuple(
+        '_PeerFields',
+        'host pid implementation version cache_tag executable platform timeout max_frame_size',
+    )
 
 VERSION = 1
 PREFIX = b'ACROSS '
@@ -27,18 +47,10 @@ PREFIX = b'ACROSS '
 MAX_SIZE = 4096
 
 
-class PeerInfo(NamedTuple):
+class PeerInfo(_PeerFields):
     """What one side tells the other about itself."""
 
-    host: str
-    pid: int
-    implementation: str
-    version: tuple[int, ...]
-    cache_tag: str
-    executable: str
-    platform: str
-    timeout: float | None
-    max_frame_size: int | None
+    __slots__ = ()
 
     def __str__(self) -> str:
         return f'{self.host} ({self.python})'
@@ -54,11 +66,12 @@ class PeerInfo(NamedTuple):
         return self.cache_tag == other.cache_tag
 
 
-class Greeting(NamedTuple):
+class Greeting:
     """A parsed greeting: of a peer, or of a bare Python (``info`` is None)."""
 
-    cache_tag: str
-    info: PeerInfo | None
+    def __init__(self, cache_tag: str, info: PeerInfo | None) -> None:
+        self.cache_tag = cache_tag
+        self.info = info
 
 
 def encode_greeting(info: PeerInfo) -> bytes:
