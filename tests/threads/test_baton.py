@@ -80,24 +80,22 @@ def fall_asleep(baton: Baton, waiter: Waiter | None = None) -> tuple[Waiter, Bac
     return waiter, thread
 
 
-# ------------------------------------------------------------------------------- taking, passing on
+# ------------------------------------------------------------------------------ taking, passing on
 
 
 def test_one_holder_at_a_time(baton: Baton, frees: Frees) -> None:
-    assert baton.free
     assert baton.try_take()
-    assert not baton.free
     assert not baton.try_take()
+    assert frees.count == 0
     baton.pass_on()
-    assert baton.free
     assert frees.count == 1
+    assert baton.free
     assert baton.try_take()
 
 
 def test_waiter_takes_the_free_baton_at_once(baton: Baton) -> None:
     first, second = Waiter(), Waiter()
     assert baton.try_take(first)
-    assert first.reading
     baton.pass_on(first)
     assert not first.reading
     assert baton.take_or_sleep(second)
@@ -154,7 +152,7 @@ def test_timeout_ends_the_sleep(baton: Baton) -> None:
     assert baton.take_or_sleep(waiter, MS)
 
 
-# ----------------------------------------------------------------------------------------- finishing
+# --------------------------------------------------------------------------------------- finishing
 
 
 def test_finish_wakes_the_sleeper_without_the_baton(baton: Baton) -> None:
@@ -199,7 +197,7 @@ def test_result_ready_just_before_falling_asleep(baton: Baton) -> None:
     assert waiter.lock is None  # never slept
 
 
-# ------------------------------------------------------------------- double release, lost promotion
+# ------------------------------------------------------------------ double release, lost promotion
 
 
 def test_double_release_finish_then_pass_on(baton: Baton) -> None:
@@ -309,7 +307,7 @@ def test_real_interrupt_of_a_sleeping_main_thread(baton: Baton) -> None:
     assert baton.free
 
 
-# ------------------------------------------------------------------------------------------- errands
+# ----------------------------------------------------------------------------------------- errands
 
 
 def test_errand_wakes_its_waiter(baton: Baton) -> None:
@@ -354,7 +352,7 @@ def test_baton_is_not_given_to_who_runs_an_errand(baton: Baton) -> None:
     assert baton.free
 
 
-# --------------------------------------------------------------------------------------- all at once
+# ------------------------------------------------------------------------------------- all at once
 
 
 def test_many_threads_take_turns_and_none_is_forgotten(baton: Baton) -> None:

@@ -70,9 +70,13 @@ def test_last_one_to_be_idle_is_the_first_to_work(cache: ThreadCache) -> None:
 
 def test_jobs_at_the_same_time_run_in_threads_of_their_own(cache: ThreadCache) -> None:
     barrier = threading.Barrier(5)
+
+    def meet() -> None:
+        barrier.wait(5 * SECOND)  # passed only if all jobs run at once
+
     for _ in range(4):
-        cache.run(lambda: barrier.wait(5 * SECOND) and None)
-    barrier.wait(5 * SECOND)  # passed only if all jobs run at once
+        cache.run(meet)
+    meet()
     wait_until(lambda: len(cache._idle) == 4)
     cache.dismiss()
     assert cache._idle == []

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import _thread
 from collections import deque
+from errno import EPIPE
+from itertools import repeat, starmap
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
-    from typing import Protocol, Union
+    from typing import Any, Protocol, Union
 
     Buffer = Union[bytes, bytearray, memoryview]
     Frame = Union[bytes, 'list[Buffer]']
@@ -40,13 +42,14 @@ class Outbox:
     """
 
     def __init__(self, sink: Sink) -> None:
-        self._sink = sink
+        self._sink: Sink = sink
         # The send lock: guards `_rest`, and calls of the sink. Whoever fails to get it leaves its
         # frame in the queue: the holder looks there again after releasing it.
         self._lock = _thread.allocate_lock()
         #: Frames that nobody has begun to write; append and popleft are atomic.
         self.backlog: deque[Frame] = deque()
-        self._rest: list[Buffer] = []  # of a frame that is partly written
+        # What is left of the frame that is partly written; frames that were taken off the queue.
+        self._rest: list[Any] = []
         self._counter = _thread.allocate_lock()  # guards `_queued`
         self._queued = 0  # bytes in the queue
 
@@ -90,13 +93,15 @@ class Outbox:
         """Write what is queued, unless somebody else is at it."""
         while self.backlog or self._rest:
             locked: list[bool] = []
+            done = False
             try:
                 locked.extend(map(self._lock.acquire, _NOT_BLOCKING))
-                if not locked[0] or not self._drain(may_block):
-                    return
+                done = locked[0] and self._drain(may_block)
             finally:
                 if locked and locked[0]:
                     self._lock.release()
+            if not done:
+                return
 
     @property
     def pending(self) -> bool:
@@ -105,9 +110,10 @@ class Outbox:
 
     def close(self) -> None:
         """Wait until nobody writes, and let nobody write any more. The sink must be cancelled."""
-        self._lock.acquire()
-        self.backlog.clear()
-        self._rest = []
+        with self._lock:
+            self._sink = _Closed()
+            self.backlog.clear()
+            self._rest = []
 
     def _enqueue(self, frame: Frame) -> int:
         with self._counter:
@@ -119,52 +125,76 @@ class Outbox:
     def _drain(self, may_block: bool) -> bool:
         """With the send lock: write all that is queued; False when the stream took no more."""
         while True:
-            buffers = self._rest
-            if not buffers:
-                buffers = self._next_batch()
-                if not buffers:
+            if not self._rest:
+                self._take_batch()
+                if not self._rest:
                     return True
-            if not self._write(buffers, may_block):
+            if not self._write(_flatten(self._rest), may_block):
                 return False
 
-    def _next_batch(self) -> list[Buffer]:
-        """Take one large frame, or many small ones, off the queue."""
-        batch: list[Buffer] = []
-        size = 0
-        while self.backlog and size < BATCH_SIZE:
-            frame = self.backlog.popleft()
-            size += _size(frame)
-            if isinstance(frame, list):
-                batch += frame
-            else:
-                batch.append(frame)
+    def _take_batch(self) -> None:
+        """With the send lock: take one large frame, or many small ones, off the queue."""
+        backlog = self.backlog
+        count = size = 0
+        while count < len(backlog) and size < BATCH_SIZE:
+            size += _size(backlog[count])
+            count += 1
         with self._counter:
             self._queued -= size
-        return [b''.join(batch)] if len(batch) > 1 and size <= BATCH_SIZE else batch
+        # In one step, done in C: an exception of a signal handler must not lose any.
+        self._rest.extend(starmap(backlog.popleft, repeat((), count)))
 
     def _write(self, buffers: list[Buffer], may_block: bool) -> bool:
         """With the send lock: write buffers; False when some of them remain, in `_rest`."""
         sink = self._sink
         while True:
             self._rest = buffers
+            sink.sent = []
             try:
                 count = sink.send(buffers)
+                if len(buffers) == 1 and count == len(buffers[0]):
+                    self._rest = []
+                    return True
+                self._rest = _behind(buffers, count)
             except BaseException:
                 # Raised by a signal handler, as KeyboardInterrupt is: what is left goes out later,
                 # for the stream must not break off amid a frame.
                 if sink.sent:
                     self._rest = _behind(buffers, sink.sent[0])
                 raise
-            if len(buffers) == 1 and count == len(buffers[0]):
-                self._rest = []
-                return True
-            self._rest = buffers = _behind(buffers, count)
+            buffers = self._rest
             if not buffers:
                 return True
             if count == 0:
                 if not may_block:
                     return False
                 sink.wait_writable()
+
+
+class _Closed:
+    """The sink of a closed outbox."""
+
+    def __init__(self) -> None:
+        self.sent: list[int] = []
+
+    def send(self, buffers: list[Buffer]) -> int:
+        raise BrokenPipeError(EPIPE, 'it is closed')
+
+    def wait_writable(self) -> bool:
+        raise NotImplementedError  # send() never returns
+
+
+def _flatten(frames: list[Any]) -> list[Buffer]:
+    """The buffers of frames; those of small ones joined, for a single write."""
+    if len(frames) == 1 and not isinstance(frames[0], list):
+        return frames
+    buffers: list[Buffer] = []
+    for frame in frames:
+        if isinstance(frame, list):
+            buffers += frame
+        else:
+            buffers.append(frame)
+    return [b''.join(buffers)] if _size(buffers) <= BATCH_SIZE else buffers
 
 
 def _size(frame: Frame) -> int:
