@@ -8,7 +8,9 @@ from __future__ import annotations
 import ast
 import itertools
 import linecache
-from typing import Any
+from typing import Any, Coroutine
+
+from .threads.context import context
 
 _numbers = itertools.count(1)
 # Sources kept for tracebacks.
@@ -51,10 +53,29 @@ def execute(source: str, variables: dict[str, Any]) -> Any:
 def _run(code: Any, namespace: dict[str, Any]) -> Any:
     result = eval(code, namespace)
     if hasattr(result, 'cr_frame') and result.cr_code is code:
-        import asyncio
-
-        return asyncio.run(result)
+        return run_coroutine(result)
     return result
+
+
+def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end in an event loop of its own, and return its result."""
+    import asyncio
+
+    if asyncio._get_running_loop() is None:
+        return asyncio.run(coroutine)
+    # This thread is amid a coroutine, which made a call that has led back here: a thread has one
+    # loop at a time.
+    import contextvars
+    from concurrent.futures import ThreadPoolExecutor
+
+    state = context.call, context.connection
+
+    def run() -> Any:
+        context.call, context.connection = state
+        return asyncio.run(coroutine)
+
+    with ThreadPoolExecutor(1, 'across-coroutine') as executor:
+        return executor.submit(contextvars.copy_context().run, run).result()
 
 
 def _remember(name: str, source: str) -> None:

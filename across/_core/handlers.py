@@ -198,12 +198,7 @@ class Handlers:
         func, args, kwargs = self._link.payloads.unpack(frame)
         if type(func) is str:
             return operations.TABLE[func](self._link, *args)
-        result = func(*args, **kwargs)
-        if result is not None and hasattr(result, 'cr_frame'):  # a coroutine
-            import asyncio
-
-            return asyncio.run(result)
-        return result
+        return operations.call(func, args, kwargs)
 
     def _answer(self, call: CurrentCall, kind: int, packed: bytes | Packed | None) -> None:
         link = self._link

@@ -17,13 +17,18 @@ if TYPE_CHECKING:
     from .link import Link
 
 
-def _call_ref(link: Link, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def call(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Call a function; if it is an asynchronous one, wait for what it returns."""
     result = func(*args, **kwargs)
-    if hasattr(result, 'cr_frame'):
-        import asyncio
+    if result is not None and hasattr(result, 'cr_frame'):  # a coroutine
+        from .execution import run_coroutine
 
-        result = asyncio.run(result)
-    return _as_reference(result)
+        return run_coroutine(result)
+    return result
+
+
+def _call_ref(link: Link, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    return _as_reference(call(func, args, kwargs))
 
 
 def _as_reference(value: Any) -> Any:
@@ -35,7 +40,7 @@ def _replicate(link: Link, value: Any) -> Any:
 
 
 def _method(link: Link, obj: Any, name: str, args: Any, kwargs: Any) -> Any:
-    result = getattr(obj, name)(*args, **kwargs)
+    result = call(getattr(obj, name), args, kwargs)
     return ref(obj) if result is obj else result
 
 

@@ -29,7 +29,7 @@ def compile_small(source: str, filename: str) -> CodeType:
         if not isinstance(node, ast.ClassDef) or not (node.bases or node.decorator_list):
             body = getattr(node, 'body', None)
             if isinstance(body, list):
-                node.body = [_without_types(statement) for statement in body]
+                node.body = [short for statement in body for short in _without_types(statement)]
         nodes.extend(ast.iter_child_nodes(node))
     # optimize=2 leaves out docstrings and assertions.
     code = compile(tree, filename, 'exec', dont_inherit=True, optimize=2)
@@ -37,13 +37,13 @@ def compile_small(source: str, filename: str) -> CodeType:
     return code
 
 
-def _without_types(node: ast.stmt) -> ast.stmt:
+def _without_types(node: ast.stmt) -> list[ast.stmt]:
+    if isinstance(node, ast.If) and getattr(node.test, 'id', '') == 'TYPE_CHECKING':
+        return node.orelse or [ast.copy_location(ast.Pass(), node)]
     short: ast.stmt = node
     if isinstance(node, ast.AnnAssign):
         short = ast.Assign([node.target], node.value) if node.value else ast.Pass()
-    elif isinstance(node, ast.If) and getattr(node.test, 'id', '') == 'TYPE_CHECKING':
-        short = ast.Pass()
-    return ast.copy_location(short, node)
+    return [ast.copy_location(short, node)]
 
 
 def blank_source(source: str) -> str:

@@ -157,10 +157,18 @@ def describe(obj: Any) -> Description:
             name for name in dir(cls) if name[:1] != '_' and callable(getattr(cls, name, None))
         ]
         label = f'{cls.__module__}.{cls.__qualname__} object'
-    special = [name for name in SPECIAL_METHODS + ITERATION if getattr(cls, name, None) is not None]
+    special = [name for name in SPECIAL_METHODS + ITERATION if _defines(cls, name)]
     if '__iter__' not in special and '__getitem__' in special:
         special.append('__iter__')  # the old sequence protocol; iter() over there decides
     return label, tuple(public + special)
+
+
+def _defines(cls: type, name: str) -> bool:
+    """Whether instances have a special method; that of a metaclass is not theirs."""
+    for each in cls.__mro__:
+        if name in vars(each):
+            return vars(each)[name] is not None
+    return False
 
 
 def unpack_ref(ref_id: int, description: Description) -> Any:
