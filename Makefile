@@ -4,11 +4,15 @@
 #   make demo HOSTS="user@a b"       the same on hosts that ssh reaches
 #   make test                        everything that is checked: style, types, tests, docs
 #
-# Variables: PYTHON (the interpreter for .venv), PYTEST_ARGS (more arguments for pytest).
+# And one that only takes time: make bench measures, see docs/explanation/speed.rst.
+#
+# Variables: PYTHON (the interpreter for .venv), PYTEST_ARGS and BENCH_ARGS (more arguments for
+# pytest, and for the benchmarks).
 
 PYTHON ?= python3
 HOSTS ?=
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,7 +20,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Apt is ours to use only as root; without it, what it would have installed is reported as missing.
 APT := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get)
 
-.PHONY: demo test clean
+.PHONY: demo test bench clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed
@@ -28,6 +32,9 @@ test: $(VENV)/installed-for-tests
 	$(BIN)/mypy
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 	$(BIN)/pytest -n auto $(PYTEST_ARGS)
+
+bench: $(VENV)/installed-for-tests
+	@$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 # Debian ships python3 without what makes virtual environments.
 $(VENV)/bin/python:

@@ -1,0 +1,195 @@
+"""The sides of a comparison: what is asked of the floor and of `across` alike.
+
+Each is connected to a process of its own that was started for it.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from . import floor, targets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from across import Connection
+
+    Call = Callable[..., Any]
+
+FLOOR = 'floor'
+PICKLED = 'pickled'
+ACROSS = 'across'
+SIDES = (FLOOR, PICKLED, ACROSS)
+TRANSPORTS = ('tcp', 'unix', 'pipe')
+
+LOCALHOST = '127.0.0.1'
+# An interpreter with nothing but the standard library.
+BARE_PYTHON = [sys.executable, '-I', '-S']
+
+
+class Peer(Protocol):
+    """The other process."""
+
+    @property
+    def call(self) -> Call:
+        """Calls a function of :mod:`.targets` over there."""
+
+    def call_of_thread(self) -> Call:
+        """What one more thread calls with, while others do."""
+
+    def pipeline(self, count: int) -> None:
+        """Begin so many no-ops, one by one, and then wait for all."""
+
+
+class FloorPeer:
+    """Reached by blocking reads and writes. Each thread needs a connection of its own."""
+
+    def __init__(self, connect: Callable[[], floor.Wire], *, pickled: bool) -> None:
+        self._connect = connect
+        self._function: Call = floor.call_pickled if pickled else floor.call_bare
+        self._wire = connect()
+        self.call: Call = partial(self._function, self._wire)
+
+    def call_of_thread(self) -> Call:
+        """A call by a connection of its own."""
+        return partial(self._function, self._connect())
+
+    def pipeline(self, count: int) -> None:
+        """Write in this thread, read in another: neither can block the other for good."""
+        reader = threading.Thread(target=self._receive, args=(count,))
+        reader.start()
+        for _ in range(count):
+            self._send()
+        reader.join()
+
+    def _send(self) -> None:
+        if self._function is floor.call_bare:
+            self._wire.send(floor.KINDS[targets.noop])
+        else:
+            call = (targets.noop, (), {})
+            self._wire.send(floor.PICKLED, pickle.dumps(call, floor.PICKLE_PROTOCOL))
+
+    def _receive(self, count: int) -> None:
+        for _ in range(count):
+            answer = self._wire.receive()
+            if answer:
+                pickle.loads(answer)
+
+
+class AcrossPeer:
+    """Reached by one connection, however many threads call."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.call: Call = connection.call
+
+    def call_of_thread(self) -> Call:
+        """The same call."""
+        return self.call
+
+    def pipeline(self, count: int) -> None:
+        """Submit, then wait for the futures."""
+        for future in [self._connection.submit(targets.noop) for _ in range(count)]:
+            future.result()
+
+
+@contextmanager
+def connected(side: str, transport: str, processor: int | None) -> Iterator[Peer]:
+    """Start a process on a processor, and connect to it."""
+    with ExitStack() as stack:
+        if side == ACROSS:
+            yield AcrossPeer(_connect_across(transport, processor, stack))
+        else:
+            connect = _floor_connector(transport, processor, stack)
+            yield FloorPeer(connect, pickled=side == PICKLED)
+
+
+def _connect_across(transport: str, processor: int | None, stack: ExitStack) -> Connection:
+    from across import Connection, get_bios
+
+    if transport == 'pipe':
+        script = _preamble(processor) + get_bios()
+        return stack.enter_context(Connection.from_command([*BARE_PYTHON, '-c', script]))
+    address = _start_server('across', transport, processor, stack)
+    if transport == 'tcp':
+        return stack.enter_context(Connection.from_tcp(LOCALHOST, int(address)))
+    return stack.enter_context(Connection.from_unix(address))
+
+
+def _preamble(processor: int | None) -> str:
+    """What a bare peer runs first: it has to find the functions that are called, no more."""
+    path = str(Path(__file__).parents[targets.__name__.count('.')])
+    pinning = '' if processor is None else f'import os; os.sched_setaffinity(0, [{processor}])\n'
+    return f'{pinning}import sys; sys.path.append({path!r})\n'
+
+
+def _floor_connector(
+    transport: str, processor: int | None, stack: ExitStack
+) -> Callable[[], floor.Wire]:
+    if transport == 'pipe':
+        process = _start('floor', transport, '', processor, stack)
+        assert process.stdin
+        assert process.stdout
+        wire = floor.Wire(process.stdout.fileno(), process.stdin.fileno())
+        return lambda: wire
+    address = _start_server('floor', transport, processor, stack)
+
+    def connect() -> floor.Wire:
+        sock = _connect_socket(transport, address)
+        stack.callback(sock.close)
+        return floor.Wire(sock.fileno(), sock.fileno())
+
+    return connect
+
+
+def _connect_socket(transport: str, address: str) -> socket.socket:
+    if transport == 'tcp':
+        sock = socket.create_connection((LOCALHOST, int(address)))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    else:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(address)
+    return sock
+
+
+def _start_server(side: str, transport: str, processor: int | None, stack: ExitStack) -> str:
+    """Start a process that listens; return its port, or the path of its socket."""
+    address = LOCALHOST
+    if transport == 'unix':
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        address = os.path.join(folder, 'socket')
+    process = _start(side, transport, address, processor, stack)
+    assert process.stdout
+    line = process.stdout.readline().decode().strip()
+    if not line:
+        raise RuntimeError(f'the {side} server ended early')
+    return line
+
+
+def _start(
+    side: str, transport: str, address: str, processor: int | None, stack: ExitStack
+) -> subprocess.Popen[bytes]:
+    module = f'{__package__}.server'
+    command = [sys.executable, '-m', module, side, transport, address]
+    if processor is not None:
+        command.append(str(processor))
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environment()
+    )
+    stack.enter_context(process)  # closes its input, which ends it, and waits
+    return process
+
+
+def environment() -> dict[str, str]:
+    """For processes that import the library and these modules from where this one does."""
+    return {**os.environ, 'PYTHONPATH': os.pathsep.join(path or os.getcwd() for path in sys.path)}
