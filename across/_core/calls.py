@@ -9,11 +9,31 @@ import itertools
 from collections import deque
 
 from .errors import OperationError
+from .states import OPEN
 from .threads.baton import Waiter
 from .threads.cache import service_threads
 from .threads.context import context
 from .values.pickling import LARGE
-from .wire.frames import CALL, CANCEL, FAILURE, POST, Frame, encode, encode_parts
+from .wire.frames import (
+    CALL,
+    CANCEL,
+    FAILURE,
+    HEADER_SIZE,
+    POST,
+    RESULT,
+    encode,
+    encode_parts,
+)
+    CALL,
+    CANCEL,
+    FAILURE,
+    HEADER_SIZE,
+    POST,
+    RESULT,
+    Frame,
+    encode,
+    encode_parts,
+)
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
@@ -21,6 +41,7 @@ if TYPE_CHECKING:
 
     from .futures import CallFuture
     from .link import Link
+    from .wire.frames import Frame
 
 
 class PendingCall(Waiter):
@@ -63,11 +84,11 @@ class Calls:
             if link.opening:
                 link.wait_open()
             call = PendingCall(next(self._ids))
-            frame, _, bulky = self._pack(CALL, call.id, func, args, kwargs)
+            frame, bulky, _ = self._pack(CALL, call.id, func, args, kwargs)
             self.pending[call.id] = call
             context.critical = True
             try:
-                if not link.is_up:
+                if link.state != OPEN:
                     raise link.disconnected()
                 if bulky:
                     link.sender.send_bulk(frame)
@@ -79,16 +100,20 @@ class Calls:
                 raise
             finally:
                 context.critical = False
-            if link.handlers.posts_unfinished and context.call is None:
-                link.handlers.run_posts()  # what came before the answer takes effect before it
-            return self._unpack(call)
+            handlers = link.handlers
+            if handlers.posts_arrived != handlers.posts_done and context.call is None:
+                handlers.run_posts()  # what came before the answer takes effect before it
+            answer = call.frame
+            if answer is not None and answer.kind == RESULT and not answer.payload:
+                return None
+            return self._unpack(answer)
         finally:
             context.connection = outer
 
     def _pack(
         self, kind: int, call_id: int, func: Any, args: Any, kwargs: Any
-    ) -> tuple[Any, list[int], bool]:
-        """Make a frame; also the ids of our objects in it, and whether it is a long one."""
+    ) -> tuple[Any, bool, list[int]]:
+        """Make a frame; also whether it has large buffers, and the ids of our objects in it."""
         link = self._link
         outer_call = context.call
         parent = 0
@@ -96,25 +121,25 @@ class Calls:
             parent = outer_call.id
         packed = link.payloads.pickling.dumps((func, args, kwargs), 'the call')
         if type(packed) is bytes:
-            frame: Any = encode(kind, call_id, parent, packed)
-            exported: list[int] = []
-            size = len(frame)
-        else:
-            assert not isinstance(packed, bytes)
-            exported = packed.exported
-            frame = encode_parts(kind, call_id, parent, packed.payload, packed.buffers, packed.refs)
-            size = sum(map(len, frame))
-        limit = link.peer.max_frame_size if link.peer is not None else None
-        if limit is not None and size > limit:
-            link.payloads.drop_exports(exported)
-            raise OperationError(
-                f'the arguments take {size} bytes, and {link.peer_name} accepts messages of up to '
-                f'{limit} bytes (option max_frame_size over there)'
-            )
-        return frame, exported, type(frame) is list and size > LARGE
+            if len(packed) > link.send_limit:
+                raise self._too_large(len(packed))
+            return encode(kind, call_id, parent, packed), False, []
+        assert not isinstance(packed, bytes)
+        parts = encode_parts(kind, call_id, parent, packed.payload, packed.buffers, packed.refs)
+        size = sum(map(len, parts)) - HEADER_SIZE
+        if size > link.send_limit:
+            link.payloads.drop_exports(packed.exported)
+            raise self._too_large(size)
+        return parts, size > LARGE, packed.exported
 
-    def _unpack(self, call: PendingCall) -> Any:
-        frame = call.frame
+    def _too_large(self, size: int) -> OperationError:
+        link = self._link
+        return OperationError(
+            f'the arguments take {size} bytes, and {link.peer_name} accepts messages of up to '
+            f'{link.send_limit} bytes (option max_frame_size over there)'
+        )
+
+    def _unpack(self, frame: Frame | None) -> Any:
         if frame is None:
             raise self._link.disconnected()
         if frame.kind == FAILURE:
@@ -146,7 +171,7 @@ class Calls:
             future = call.future = CallFuture(self, call)
             outer_call, context.call = context.call, None  # not part of it: it may outlive it
             try:
-                frame, _, bulky = self._pack(CALL, call.id, func, args, kwargs)
+                frame, bulky, _ = self._pack(CALL, call.id, func, args, kwargs)
             finally:
                 context.call = outer_call
             self.pending[call.id] = call
@@ -191,9 +216,9 @@ class Calls:
                     break
                 future = call.future
                 assert future is not None
-                if link.handlers.posts_unfinished:
+                if link.handlers.posts_arrived != link.handlers.posts_done:
                     link.handlers.run_posts()
-                completed = future.complete(lambda call=call: self._unpack(call))  # type: ignore[misc]
+                completed = future.complete(lambda frame=call.frame: self._unpack(frame))  # type: ignore[misc]
                 if not completed and call.frame is not None:
                     link.payloads.give_back_unread(call.frame)
             if not self._answered or self._completing:
@@ -209,7 +234,7 @@ class Calls:
             raise interrupted_critical_section()
         outer, context.connection = context.connection, link.owner
         try:
-            frame, exported, _ = self._pack(POST, 0, func, args, {})
+            frame, _, exported = self._pack(POST, 0, func, args, {})
             if not link.is_up:
                 link.payloads.drop_exports(exported)
                 raise link.disconnected()

@@ -83,8 +83,8 @@ class Handlers:
         self._running: dict[int, CurrentCall] = {}  # queued ones included
         self._colleague_comes = False  # a service thread is on its way to the queue
         self._posts: deque[Frame] = deque()
-        self._posts_arrived = 0  # written by the reader only
-        self._posts_done = 0  # guarded by `_posts_lock`
+        self.posts_arrived = 0  # written by the reader only
+        self.posts_done = 0  # guarded by `_posts_lock`
         # Keeps posts one at a time and in their order. The one lock that is held over user code:
         # a thread takes it while it holds no other, and only a caller at the outermost level waits
         # for it.
@@ -112,7 +112,7 @@ class Handlers:
         self._answer(CurrentCall(self._link, frame), FAILURE, self._pack_failure(error))
 
     def add_post(self, frame: Frame) -> None:
-        self._posts_arrived += 1
+        self.posts_arrived += 1
         self._posts.append(frame)
         if len(self._posts) == 1:
             service_threads.run(self.run_posts)
@@ -213,17 +213,13 @@ class Handlers:
 
     # -------------------------------------------------------------------------------- posts
 
-    @property
-    def posts_unfinished(self) -> bool:
-        return self._posts_arrived != self._posts_done
-
     def run_posts(self) -> None:
         """Run what the peer posted, in order; returns when all that arrived so far is through."""
         with self._posts_lock:
             while self._posts:
                 self._run_post(self._posts[0])
                 self._posts.popleft()
-                self._posts_done += 1
+                self.posts_done += 1
 
     def _run_post(self, frame: Frame) -> None:
         link = self._link

@@ -10,6 +10,7 @@ Layer: where wire, transports, threads, values and travel meet; private to :mod:
 from __future__ import annotations
 
 import _thread
+import sys
 import time
 
 from . import debug
@@ -51,6 +52,7 @@ class Link:
         self.options = options
         self.info = info
         self.peer: PeerInfo | None = None
+        self.send_limit = sys.maxsize  # bytes that the body of a frame to the peer may have
         self.state = NEW
         self.opening = True  # the handshake has not ended yet, in one way or the other
         self._opener = 0  # the thread that shakes hands
@@ -126,6 +128,8 @@ class Link:
             rest: What the peer sent behind its greeting.
         """
         self.peer = peer
+        if peer.max_frame_size is not None:
+            self.send_limit = peer.max_frame_size
         self.pulse.begin(time.monotonic())
         self.state = OPEN
         watchdog.wake()  # it may doze for longer than the first heartbeat may take

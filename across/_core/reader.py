@@ -139,9 +139,9 @@ class Reader:
 
     def _receive(self, timeout: float | None = None) -> list[Frame] | None:
         """Read once, as the holder of the baton; None when the link has ended."""
-        transport, decoder = self._transport, self.decoder
+        transport, decoder, outbox = self._transport, self.decoder, self._outbox
         try:
-            if self._outbox.pending:
+            if (outbox.backlog or outbox.rest) and outbox.pending:
                 self._flush_or_wait(timeout)
             else:
                 transport.wait_readable(timeout)

@@ -40,7 +40,7 @@ class Baton:
         #: Guards everything here, and the waiters. Never held over I/O, pickling or user code.
         self.mutex = _thread.allocate_lock()
         self.free = True
-        #: Goes up with each change of hands: the watchdog sees whether anything moves.
+        #: Goes up each time it is given away: the watchdog sees whether anything moves.
         self.changes = 0
         self._room: dict[Waiter, None] = {}  # who sleeps, in the order of arrival
 
@@ -51,12 +51,13 @@ class Baton:
             waiter: Who does, if that is a waiter, and not done.
         """
         with self.mutex:
-            if not self.free or (waiter is not None and (waiter.done or waiter.errand is not None)):
+            if not self.free:
                 return False
-            self.free = False
-            self.changes += 1
             if waiter is not None:
+                if waiter.done or waiter.errand is not None:
+                    return False
                 waiter.reading = True
+            self.free = False
             return True
 
     def take_or_sleep(self, waiter: Waiter, timeout: float = -1) -> bool:
@@ -71,7 +72,6 @@ class Baton:
                 return True
             if self.free:
                 self.free = False
-                self.changes += 1
                 waiter.reading = True
                 return True
             if waiter.lock is None:
@@ -135,7 +135,8 @@ class Baton:
             if waiter is not None:
                 waiter.reading = False
             self.changes += 1
-            for heir in self._room:
+            if self._room:
+                heir = next(iter(self._room))
                 heir.reading = True
                 self._wake_locked(heir)
                 return

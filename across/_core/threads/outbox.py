@@ -32,6 +32,7 @@ HIGH_WATER = 1 << 20
 BATCH_SIZE = 1 << 16
 
 _NOT_BLOCKING = (False,)
+_NOTHING: list[Buffer] = []  # never changed
 
 
 class Outbox:
@@ -43,13 +44,13 @@ class Outbox:
 
     def __init__(self, sink: Sink) -> None:
         self._sink: Sink = sink
-        # The send lock: guards `_rest`, and calls of the sink. Whoever fails to get it leaves its
+        # The send lock: guards `rest`, and calls of the sink. Whoever fails to get it leaves its
         # frame in the queue: the holder looks there again after releasing it.
         self._lock = _thread.allocate_lock()
         #: Frames that nobody has begun to write; append and popleft are atomic.
         self.backlog: deque[Frame] = deque()
         # What is left of the frame that is partly written; frames that were taken off the queue.
-        self._rest: list[Any] = []
+        self.rest: list[Any] = []
         self._counter = _thread.allocate_lock()  # guards `_queued`
         self._queued = 0  # bytes in the queue
 
@@ -71,16 +72,16 @@ class Outbox:
                 # Not `if acquire():`, as an exception of a signal handler may come in between.
                 locked.extend(map(self._lock.acquire, _NOT_BLOCKING))
                 if locked[0]:
-                    if not self._rest:
-                        done = self._write(frame if isinstance(frame, list) else [frame], may_block)
-                    else:
+                    if self.rest:
                         self._enqueue(frame)
                         done = self._drain(may_block)
+                    else:
+                        done = self._write(frame if isinstance(frame, list) else [frame], may_block)
             finally:
                 if locked and locked[0]:
                     self._lock.release()
             if locked[0]:
-                if done and self.backlog:
+                if self.backlog and done:
                     self.flush(may_block)
                 return
         queued = self._enqueue(frame)
@@ -91,7 +92,7 @@ class Outbox:
 
     def flush(self, may_block: bool = False) -> None:
         """Write what is queued, unless somebody else is at it."""
-        while self.backlog or self._rest:
+        while self.backlog or self.rest:
             locked: list[bool] = []
             done = False
             try:
@@ -106,14 +107,14 @@ class Outbox:
     @property
     def pending(self) -> bool:
         """Whether something waits to be written and no thread is at it."""
-        return bool(self.backlog or self._rest) and not self._lock.locked()
+        return bool(self.backlog or self.rest) and not self._lock.locked()
 
     def close(self) -> None:
         """Wait until nobody writes, and let nobody write any more. The sink must be cancelled."""
         with self._lock:
             self._sink = _Closed()
             self.backlog.clear()
-            self._rest = []
+            self.rest = []
 
     def _enqueue(self, frame: Frame) -> int:
         with self._counter:
@@ -125,11 +126,11 @@ class Outbox:
     def _drain(self, may_block: bool) -> bool:
         """With the send lock: write all that is queued; False when the stream took no more."""
         while True:
-            if not self._rest:
+            if not self.rest:
                 self._take_batch()
-                if not self._rest:
+                if not self.rest:
                     return True
-            if not self._write(_flatten(self._rest), may_block):
+            if not self._write(_flatten(self.rest), may_block):
                 return False
 
     def _take_batch(self) -> None:
@@ -142,27 +143,27 @@ class Outbox:
         with self._counter:
             self._queued -= size
         # In one step, done in C: an exception of a signal handler must not lose any.
-        self._rest.extend(starmap(backlog.popleft, repeat((), count)))
+        self.rest.extend(starmap(backlog.popleft, repeat((), count)))
 
     def _write(self, buffers: list[Buffer], may_block: bool) -> bool:
-        """With the send lock: write buffers; False when some of them remain, in `_rest`."""
+        """With the send lock: write buffers; False when some of them remain, in `rest`."""
         sink = self._sink
         while True:
-            self._rest = buffers
+            self.rest = buffers
             sink.sent = []
             try:
                 count = sink.send(buffers)
                 if len(buffers) == 1 and count == len(buffers[0]):
-                    self._rest = []
+                    self.rest = []
                     return True
-                self._rest = _behind(buffers, count)
+                self.rest = _behind(buffers, count)
             except BaseException:
                 # Raised by a signal handler, as KeyboardInterrupt is: what is left goes out later,
                 # for the stream must not break off amid a frame.
                 if sink.sent:
-                    self._rest = _behind(buffers, sink.sent[0])
+                    self.rest = _behind(buffers, sink.sent[0])
                 raise
-            buffers = self._rest
+            buffers = self.rest
             if not buffers:
                 return True
             if count == 0:

@@ -58,7 +58,9 @@ class Packing:
     Used again and again, as making a pickler takes longer than pickling a small call.
     """
 
-    __slots__ = ('chunks', 'connection', 'exported', 'in_band', 'owned', 'pickler', 'write')
+    __slots__ = (
+        'chunks', 'connection', 'earlier', 'exported', 'in_band', 'owned', 'pickler', 'write',
+    )  # fmt: skip
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
@@ -66,6 +68,7 @@ class Packing:
         self.write = self.chunks.append
         self.exported: list[int] = []  # ids of our objects
         self.owned: list[int] = []  # ids of the peer's objects
+        self.earlier = 0, 0  # how many of both belong to values that were pickled before
         self.in_band = False  # whether large buffers stay in the stream, too
         self.pickler = pickle.Pickler(self, 5, buffer_callback=self.keep_in_band)
 
@@ -79,6 +82,21 @@ class Packing:
             return True
         self.chunks.append(buffer)
         return False
+
+    def mentions_main(self) -> bool:
+        """Whether what was pickled may name something of ``__main__``: a look at the bytes."""
+        for chunk in self.chunks:
+            # What is large came as it is, and is data.
+            if type(chunk) is bytes and b'__main__' in chunk[: 4 * LARGE]:
+                return True
+        return False
+
+    def undo(self) -> None:
+        """Forget the value that was pickled last."""
+        exported, owned = self.earlier
+        self.connection.drop_exports(self.exported[exported:])
+        del self.exported[exported:], self.owned[owned:]
+        self.chunks.clear()
 
     def discard(self) -> None:
         """Forget all; the pickler may be in any state, and must not keep objects alive."""
@@ -133,12 +151,11 @@ class Pickling:
             raise
         finally:
             context.session = outer
-        chunks = session.chunks
         packed: bytes | Packed
-        if len(chunks) == 1 and not session.exported and not session.owned:
-            packed = chunks.pop()
-        else:
+        if session.exported or session.owned or len(session.chunks) != 1:
             packed = Packed(session)
+        else:
+            packed = session.chunks.pop()
         session.pickler.clear_memo()
         self._idle.append(session)
         return packed
@@ -149,6 +166,7 @@ class Pickling:
 
         def dumps(value: Any) -> bytes:
             session.pickler.clear_memo()
+            session.earlier = len(session.exported), len(session.owned)
             self._pickle(session, value, root)
             payload = b''.join(session.chunks)
             session.chunks.clear()
@@ -165,7 +183,6 @@ class Pickling:
 
     def _pickle(self, session: Packing, value: Any, root: str) -> None:
         """Leave what the pickler writes in the session's chunks."""
-        exported, owned = len(session.exported), len(session.owned)
         try:
             session.pickler.dump(value)
         except (OperationError, MemoryError):
@@ -173,16 +190,9 @@ class Pickling:
         except Exception:
             pass  # a closure, a lock …: the next pickler knows, or says what is wrong
         else:
-            for chunk in session.chunks:
-                if type(chunk) is bytes and b'__main__' in chunk[: 4 * LARGE]:
-                    break
-            else:
+            if not session.mentions_main() or '__main__' in self.by_reference:
                 return
-            if '__main__' in self.by_reference:
-                return
-        self._connection.drop_exports(session.exported[exported:])
-        del session.exported[exported:], session.owned[owned:]
-        session.chunks.clear()
+        session.undo()
         self._pickle_by_value(session, value, root)
 
     def _pickle_by_value(self, session: Packing, value: Any, root: str) -> None:
