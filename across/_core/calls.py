@@ -24,16 +24,6 @@ from .wire.frames import (
     encode,
     encode_parts,
 )
-    CALL,
-    CANCEL,
-    FAILURE,
-    HEADER_SIZE,
-    POST,
-    RESULT,
-    Frame,
-    encode,
-    encode_parts,
-)
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:

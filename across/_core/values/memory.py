@@ -53,6 +53,9 @@ def allocate(kind: int, size: int) -> tuple[Any, memoryview]:
 
     Returns:
         The object, and a writable view of its bytes; the view is valid as long as the object lives.
+
+    Raises:
+        MemoryError: There is not enough.
     """
     if kind in _OPCODES:
         if size == 0:
@@ -60,7 +63,10 @@ def allocate(kind: int, size: int) -> tuple[Any, memoryview]:
         hole = _Hole(kind, size)
         return pickle.Unpickler(hole).load(), hole.view
     if size >= HUGE:
-        memory = mmap.mmap(-1, size)
+        try:
+            memory = mmap.mmap(-1, size)
+        except OSError as exc:
+            raise MemoryError(str(exc)) from exc
         if hasattr(mmap, 'MADV_HUGEPAGE'):
             try:
                 memory.madvise(mmap.MADV_HUGEPAGE)
