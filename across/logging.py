@@ -6,14 +6,15 @@ Importing it as ``across.logging`` doesn't shadow the standard module: imports a
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 from . import AcrossError, Connection, get_connection
 
 __all__ = ['AcrossHandler']
 
-# Set on a record that came over a connection; names that connection, to stop loops.
-_ORIGIN = '_across_origin'
+# What is set on a record that came over a connection: the processes that have forwarded it.
+_TRAIL = '_across_trail'
 
 
 class AcrossHandler(logging.Handler):
@@ -21,7 +22,8 @@ class AcrossHandler(logging.Handler):
 
     Records arrive there in order, and before the result of a call that follows them. Message and
     exception are formatted here, so that neither arguments nor tracebacks have to be pickled. A
-    record is never sent back to where it came from. Once the connection is gone they are dropped.
+    process forwards a record once, however it comes back. Records are dropped once the connection is
+    gone.
 
     Args:
         conn: Where to; by default the connection that the current thread runs a call for.
@@ -35,10 +37,13 @@ class AcrossHandler(logging.Handler):
         self._connection = get_connection() if conn is None else conn
 
     def emit(self, record: logging.LogRecord) -> None:
-        if getattr(record, _ORIGIN, None) is self._connection:
-            return
+        trail = getattr(record, _TRAIL, [])
+        here = f'{os.uname().nodename}:{os.getpid()}'
+        if here in trail:
+            return  # it has been round
         try:
-            self._connection._link.calls.post(_handle, self._portable(record))
+            fields = {**self._portable(record), _TRAIL: [*trail, here]}
+            self._connection._link.calls.post(_handle, fields)
         except AcrossError:
             pass  # nobody is left to tell; an error here would end up in some log in turn
         except Exception:
@@ -47,7 +52,6 @@ class AcrossHandler(logging.Handler):
     def _portable(self, record: logging.LogRecord) -> dict[str, Any]:
         """The record as plain data."""
         fields = dict(record.__dict__)
-        fields.pop(_ORIGIN, None)
         fields['msg'] = record.getMessage()
         fields['args'] = None
         if record.exc_info and not record.exc_text:
@@ -65,7 +69,6 @@ def _is_plain(value: object) -> bool:
 def _handle(fields: dict[str, Any]) -> None:
     """Log a record that the peer sent."""
     record = logging.makeLogRecord(fields)
-    setattr(record, _ORIGIN, get_connection())
     logger = logging.getLogger(record.name)
     if logger.isEnabledFor(record.levelno):
         logger.handle(record)

@@ -5,8 +5,8 @@ Layer: just below :mod:`.connection`; one object for each link.
 
 from __future__ import annotations
 
+import _thread
 from collections import deque
-from threading import RLock
 
 from . import operations
 from .errors import OperationError, sentence
@@ -88,7 +88,8 @@ class Handlers:
         # Keeps posts one at a time and in their order. The one lock that is held over user code:
         # a thread takes it while it holds no other, and only a caller at the outermost level waits
         # for it.
-        self._posts_lock = RLock()
+        self._posts_lock = _thread.allocate_lock()
+        self._poster = 0  # the thread that has it
 
     # ------------------------------------------------------------------ what the reader calls
 
@@ -215,11 +216,17 @@ class Handlers:
 
     def run_posts(self) -> None:
         """Run what the peer posted, in order; returns when all that arrived so far is through."""
+        me = _thread.get_ident()
+        if self._poster == me:
+            return  # a post made a call: what is queued comes after that post
         with self._posts_lock:
-            while self._posts:
-                self._run_post(self._posts[0])
-                self._posts.popleft()
-                self.posts_done += 1
+            self._poster = me
+            try:
+                while self._posts:
+                    self._run_post(self._posts.popleft())
+                    self.posts_done += 1
+            finally:
+                self._poster = 0
 
     def _run_post(self, frame: Frame) -> None:
         link = self._link

@@ -245,8 +245,11 @@ class Link:
     def _say_goodbye(self) -> None:
         """Tell the peer that we want nothing more, and wait until it agrees."""
         timeout = self.options.timeout
-        self.state = CLOSING
-        self.reason = 'it was closed'
+        with self._ending:
+            if self.state != OPEN:
+                return  # it has just ended by itself
+            self.state = CLOSING
+            self.reason = 'it was closed'
         self.calls.fail_all()
         farewell = self.calls.add_farewell()
         self.sender.send(encode(GOODBYE))

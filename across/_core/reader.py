@@ -120,6 +120,7 @@ class Reader:
         while not call.done and call.errand is None:
             received = self._receive(None if timeout < 0 else timeout)
             if received is None:
+                call.done = True  # the link has ended: no answer will come
                 break
             if not received and timeout >= 0:
                 in_time = False
