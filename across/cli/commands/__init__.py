@@ -1,0 +1,1 @@
+"""The subcommands: each module has SUMMARY, DETAILS, `add_arguments` and `run`."""

@@ -1,0 +1,62 @@
+"""``across ping``: how long a call takes."""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+
+from across.cli.arguments import add_target
+
+SUMMARY = 'measure how long calls take'
+DETAILS = 'Connect, make calls that do nothing, and print how long each took.'
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    add_target(parser)
+    parser.add_argument(
+        '-c',
+        dest='count',
+        type=_count,
+        default=4,
+        metavar='N',
+        help='how many calls; 4 if not given',
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f'{text!r} is not a number of 1 or more')
+    return int(text)
+
+
+def run(args: Namespace) -> int:
+    from across.cli.near import connected
+
+    times: list[float] = []
+    begin = time.perf_counter()
+    with connected(args) as connection:
+        print(f'connected in {_milliseconds(time.perf_counter() - begin)}', flush=True)
+        try:
+            for number in range(1, args.count + 1):
+                begin = time.perf_counter()
+                connection.call(int)
+                times.append(time.perf_counter() - begin)
+                print(f'call {number}: {_milliseconds(times[-1])}', flush=True)
+        finally:  # also after a Ctrl-C
+            if times:
+                print(_summary(times), flush=True)
+    return 0
+
+
+def _summary(times: list[float]) -> str:
+    calls = f'{len(times)} call{"s" if len(times) > 1 else ""}'
+    mean = sum(times) / len(times)
+    figures = ', '.join(
+        f'{name} {_milliseconds(value)}'
+        for name, value in (('min', min(times)), ('mean', mean), ('max', max(times)))
+    )
+    return f'{calls}: {figures}'
+
+
+def _milliseconds(seconds: float) -> str:
+    return f'{seconds * 1000:.3f} ms'

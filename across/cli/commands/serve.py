@@ -1,0 +1,88 @@
+"""``across serve``: a server, until it is interrupted."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import warnings
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING, Any
+
+from across.cli.targets import Target, parse_endpoint
+
+if TYPE_CHECKING:
+    from across.servers import ConnectionHandler, Server
+
+SUMMARY = 'serve connections until interrupted'
+DETAILS = (
+    'Accept connections on a TCP port or a Unix socket, until Ctrl-C or SIGTERM. Whoever can '
+    'connect can run anything, with the rights of this user. A line on standard output tells when '
+    'it listens, and where.'
+)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        'endpoint',
+        metavar='ENDPOINT',
+        type=parse_endpoint,
+        help='tcp://host:port, where port 0 is any free one, or unix:///path',
+    )
+    parser.add_argument(
+        '--handler',
+        choices=('process', 'local', 'bios'),
+        default='process',
+        help='process: an interpreter like this one for each client, which accepts its exported '
+        'modules (the default); local: all clients in this process; bios: a bare interpreter for '
+        'each client, which also gets the library from it',
+    )
+
+
+def run(args: Namespace) -> int:
+    warnings.showwarning = _show_warning  # type: ignore[assignment]  # takes fewer by name
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    server = _listen(args.endpoint, _make_handler(args.handler))
+    try:
+        for address in server.addresses:
+            print(f'listening on {_shown(address)}', flush=True)
+        server.wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        try:
+            server.close()
+        except KeyboardInterrupt:
+            server.cancel()
+            server.close()
+    return 0
+
+
+def _make_handler(name: str) -> ConnectionHandler:
+    from across import Options, servers
+
+    if name == 'local':
+        return servers.LocalConnectionHandler()
+    if name == 'bios':
+        return servers.BIOSConnectionHandler()
+    return servers.ProcessConnectionHandler(options=Options(accept_exported_modules=True))
+
+
+def _listen(endpoint: Target, handler: ConnectionHandler) -> Server:
+    from across.servers import Server
+
+    if endpoint.scheme == 'unix':
+        return Server.listen_unix(endpoint.path, handler=handler)
+    assert endpoint.port is not None
+    return Server.listen_tcp(endpoint.host, endpoint.port, handler=handler)
+
+
+def _shown(address: Any) -> str:
+    if isinstance(address, str):
+        return f'unix://{address}'
+    host, port = address
+    return f'tcp://[{host}]:{port}' if ':' in host else f'tcp://{host}:{port}'
+
+
+def _show_warning(message: Warning | str, *details: Any) -> None:
+    if sys.stderr is not None:
+        print(f'across: warning: {message}', file=sys.stderr)

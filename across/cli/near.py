@@ -1,0 +1,202 @@
+"""A session of remote code as this side sees it: its streams, Ctrl-C."""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Callable, Iterator
+
+from across import ref
+
+from . import far
+from .targets import connect
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from across import Connection
+
+READ_SIZE = 1 << 16
+
+
+class Terminal:
+    """Our standard streams, as the other side may use them.
+
+    Standard input is read without a buffer of Python's: a thread that waits in there when the
+    program ends would stop the interpreter from ending in order.
+    """
+
+    def __init__(self) -> None:
+        self._wakeup, self._alarm = os.pipe()
+        self._rest = b''  # read, but not used yet
+        self._waiting = False
+
+    def read(self, size: int) -> bytes:
+        """Up to that many bytes of standard input; nothing at its end.
+
+        Raises:
+            KeyboardInterrupt: The user has interrupted that.
+        """
+        if not self._rest:
+            self._rest = self._receive()
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
+
+    def read_line(self) -> str | None:
+        """The next line of standard input, without its end; None if there is none."""
+        while b'\n' not in self._rest:
+            data = self._receive()
+            if not data:
+                break
+            self._rest += data
+        if not self._rest:
+            return None
+        line, _, self._rest = self._rest.partition(b'\n')
+        return line.decode('utf-8', 'surrogateescape')
+
+    def write(self, stream: str, data: bytes) -> None:
+        """Show what code over there printed."""
+        target = getattr(sys, stream)
+        if target is not None:
+            target.flush()
+            target.buffer.write(data)
+            target.flush()
+
+    def interrupt(self) -> bool:
+        """End a `read` that waits; False if none does."""
+        if self._waiting:
+            os.write(self._alarm, b'x')
+        return self._waiting
+
+    def close(self) -> None:
+        os.close(self._wakeup)
+        os.close(self._alarm)
+
+    def _receive(self) -> bytes:
+        if sys.stdin is None:
+            return b''  # descriptor 0 is something else then
+        self._waiting = True
+        try:
+            ready, _, _ = select.select([0, self._wakeup], [], [])
+            if self._wakeup in ready:
+                os.read(self._wakeup, 1)
+                raise KeyboardInterrupt
+            return os.read(0, READ_SIZE)
+        finally:
+            self._waiting = False
+
+
+class Session:
+    """Runs code over there.
+
+    Args:
+        connection: Where.
+        forwards: Whether it forwards the standard streams itself.
+    """
+
+    def __init__(self, connection: Connection, forwards: bool) -> None:
+        self.terminal = Terminal()
+        self.connection = connection
+        self.far = connection.call_ref(far.Session, ref(self.terminal), not forwards)
+
+    def run(self, method: Callable[..., far.Outcome], *args: Any) -> far.Outcome:
+        """Run a method of `far.Session`.
+
+        The first Ctrl-C is raised over there. The second one is raised here.
+        """
+        future = self.connection.submit(method, self.far, *args)
+        asked = False
+        while True:
+            try:
+                outcome: far.Outcome = future.result()
+            except KeyboardInterrupt:
+                if asked or future.done():
+                    raise
+                asked = True
+                if not self.terminal.interrupt():
+                    self.connection.submit(far.Session.interrupt, self.far)
+            else:
+                _show_error(outcome.error)
+                return outcome
+
+
+@contextmanager
+def connected(args: Namespace, *, forward_stdio: bool = False) -> Iterator[Connection]:
+    """A connection to the TARGET of a command line."""
+    with connect(args.target, args.timeout, forward_stdio) as connection:
+        try:
+            yield connection
+        except KeyboardInterrupt:
+            connection.cancel()  # what runs over there is not waited for
+            raise
+
+
+@contextmanager
+def session(args: Namespace, folder: str | None = None) -> Iterator[Session]:
+    """A session at the TARGET of a command line, with the modules of ``--export``.
+
+    Args:
+        args: The command line.
+        folder: Where those modules may be, beside the search path; the current one unless given.
+    """
+    forwards = args.target.has_streams
+    # Last, so that files in there are never taken for modules that this program imports.
+    sys.path.append(os.getcwd() if folder is None else folder)
+    with connected(args, forward_stdio=forwards) as connection:
+        if args.export:
+            connection.export(*args.export)
+        with _watched_output(connection.cancel):
+            session = Session(connection, forwards)
+            yield session
+        session.terminal.close()
+
+
+class _Output(io.FileIO):
+    """Standard output that tells when nobody reads it any more."""
+
+    def __init__(self, on_broken: Callable[[], None]) -> None:
+        super().__init__(1, 'w', closefd=False)
+        self._on_broken = on_broken
+        self.broken = False
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            self.broken = True
+            self._on_broken()
+            raise
+
+
+@contextmanager
+def _watched_output(on_broken: Callable[[], None]) -> Iterator[None]:
+    """End remote code whose output nobody reads, as SIGPIPE does with a local program."""
+    before = sys.stdout
+    if before is None:
+        yield
+        return
+    before.flush()
+    raw = _Output(on_broken)
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(raw), before.encoding, before.errors, line_buffering=True
+    )
+    try:
+        yield
+        sys.stdout.flush()
+    except Exception as exc:
+        if raw.broken:
+            raise BrokenPipeError from exc
+        raise
+    finally:
+        if not raw.broken:
+            sys.stdout.detach()
+            sys.stdout = before
+
+
+def _show_error(text: str) -> None:
+    if text and sys.stderr is not None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
