@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ __all__ = [
     'raised_by',
     'receive',
     'run_script',
+    'together',
 ]
 
 
@@ -178,3 +180,26 @@ def run_script(source: str, *args: object, timeout: float = 10 * SECOND) -> str:
         if status or err:
             raise AssertionError(f'status {status}\n{out.decode()}\n{err.decode()}')
         return str(out, 'utf-8')
+
+
+def together(*funcs: Callable[[], Any], timeout: float = 10 * SECOND) -> list[Any]:
+    """Run functions at the same moment, each in a thread; what they return or raise."""
+    barrier = threading.Barrier(len(funcs))
+    results: dict[int, Any] = {}
+
+    def run(i: int) -> None:
+        barrier.wait()
+        try:
+            results[i] = funcs[i]()
+        except BaseException as exc:
+            results[i] = exc
+
+    # Daemons, so that one that hangs fails its test only.
+    threads = [threading.Thread(target=run, args=[i], daemon=True) for i in range(len(funcs))]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + timeout
+    for thread in threads:
+        thread.join(max(0, deadline - time.monotonic()))
+    assert len(results) == len(funcs), f'only {sorted(results)} of {len(funcs)} returned'
+    return [results[i] for i in range(len(funcs))]
