@@ -12,7 +12,6 @@ from across._core.threads.outbox import BATCH_SIZE, HIGH_WATER, Outbox
 from support.interleaving import Background, in_background
 from threads.sinks import Sink, make_outbox
 
-
 # ----------------------------------------------------------------------------------------- writing
 
 

@@ -74,11 +74,8 @@ class Packing:
 
     def keep_in_band(self, buffer: pickle.PickleBuffer) -> bool:
         """The pickler's buffer callback: large buffers leave the stream, small ones stay in it."""
-        try:
-            raw = buffer.raw()
-        except BufferError:  # not contiguous: pickle copies it
-            return True
-        if raw.nbytes < LARGE or self.in_band:
+        # raw() works for all that come here: the pickler refuses what is not contiguous.
+        if buffer.raw().nbytes < LARGE or self.in_band:
             return True
         self.chunks.append(buffer)
         return False
@@ -269,8 +266,6 @@ def _split(chunks: Sequence[Any]) -> tuple[list[Any], list[tuple[int, memoryview
             buffers.append((PLAIN, chunk.raw()))
         elif kind in _KINDS and len(chunk) >= LARGE and _replace_header(payload, chunk):
             buffers.append((_KINDS[kind], memoryview(chunk)))
-        elif kind is memoryview:
-            payload.append(bytes(chunk))  # of a str, and only valid while the pickler lives
         else:
             payload.append(chunk)
     return payload, buffers
