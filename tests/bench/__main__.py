@@ -29,12 +29,12 @@ class Run:
     """Answers questions, one after the other.
 
     Attributes:
-        failures: What went wrong, for the user.
+        failures: What went wrong, for the user, each with the samples that it was the end of.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.failures: list[str] = []
+        self.failures: dict[str, list[str]] = {}
 
     def answer(self, question: Question) -> list[Line]:
         """Take the samples of a question, the sides in turns, and sum them up."""
@@ -62,7 +62,7 @@ class Run:
         try:
             return take(name, side, where, self._settings)
         except SampleError as exc:
-            self.failures.append(f'{name}, {side}, {where}: {exc}')
+            self.failures.setdefault(str(exc), []).append(f'{name}, {side}, {where}')
             return {}
 
 
@@ -79,7 +79,9 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument('questions', nargs='*', metavar='QUESTION', help=', '.join(QUESTIONS))
     parser.add_argument('--quick', action='store_true', help='fewer and shorter rounds')
-    parser.add_argument('--save', metavar='FILE', type=Path, help='write the table there, too')
+    parser.add_argument(
+        '--save', metavar='FILE', type=Path, help='write the table there, too, if it is complete'
+    )
     parsed = parser.parse_args(arguments)
     for name in parsed.questions:
         if name not in QUESTIONS:
@@ -99,10 +101,10 @@ def main() -> None:
     pinned = '' if placement.CAN_PIN else 'This system pins no processes: all ran on any cores. '
     text = f'{how}{pinned}{machine.describe()}; {load.describe()}.\n\n{render(lines)}\n'
     print(text, end='')
-    if arguments.save:
+    for failure, where in run.failures.items():
+        print(f'\nNot measured ({"; ".join(dict.fromkeys(where))}):\n{failure}', file=sys.stderr)
+    if arguments.save and not run.failures:
         arguments.save.write_text(text)
-    for failure in run.failures:
-        print(f'not measured: {failure}', file=sys.stderr)
     sys.exit(bool(run.failures))
 
 

@@ -96,5 +96,10 @@ def call_bare(wire: Wire, func: Callable[..., Any], *args: Any) -> Any:
 
 def call_pickled(wire: Wire, func: Callable[..., Any], *args: Any) -> Any:
     """Call any function that the other side can import."""
-    wire.send(PICKLED, pickle.dumps((func, args, {}), PICKLE_PROTOCOL))
+    send_pickled(wire, func, *args)
     return pickle.loads(wire.receive())
+
+
+def send_pickled(wire: Wire, func: Callable[..., Any], *args: Any) -> None:
+    """Call a function, without waiting for the result."""
+    wire.send(PICKLED, pickle.dumps((func, args, {}), PICKLE_PROTOCOL))

@@ -76,8 +76,7 @@ class FloorPeer:
         if self._function is floor.call_bare:
             self._wire.send(floor.KINDS[targets.noop])
         else:
-            call = (targets.noop, (), {})
-            self._wire.send(floor.PICKLED, pickle.dumps(call, floor.PICKLE_PROTOCOL))
+            floor.send_pickled(self._wire, targets.noop)
 
     def _receive(self, count: int) -> None:
         for _ in range(count):
