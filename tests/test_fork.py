@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -51,16 +50,17 @@ def in_child(func: Callable[[], None]) -> None:
         finally:
             os._exit(status)
     os.close(write_end)
-    ended: list[tuple[int, int]] = []
+    process = psutil.Process(pid)
     try:
-        wait_until(lambda: ended.append(os.waitpid(pid, os.WNOHANG)) or ended[-1][0])
+        wait_until(lambda: process.status() == psutil.STATUS_ZOMBIE, 'the child to end')
     except TimeoutError:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        process.kill()
         raise
+    finally:
+        status = os.waitpid(pid, 0)[1]
     with os.fdopen(read_end) as report:
         text = report.read()
-    assert ended[-1][1] == 0, text
+    assert status == 0, text
 
 
 def check_dead(*conns: Connection) -> None:

@@ -1,0 +1,465 @@
+"""Ending connections: close, cancel, wait and the `with` statement, at the worst moments."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+import across
+from across import Connection, DisconnectError, Options, ProtocolError
+from support.ends import bare_peer, finish, pair, plain_peer, raised_by, together
+from support.interpreters import bare_command
+from support.waiting import MS, SECOND, wait_until
+from transports.sleeping import signal_during, wait_until_asleep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# No timeout in use here is shorter than this, so that whatever waits for one fails its test.
+AT_ONCE = 2 * SECOND
+LONG = Options(timeout=60)
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    start = time.monotonic()
+    yield
+    assert time.monotonic() - start < AT_ONCE
+
+
+def stay(entered: Any = None) -> None:
+    """Run until nobody waits for it."""
+    if entered is not None:
+        entered.release()
+    while not across.current_call().cancelled:
+        time.sleep(0.001)
+
+
+WORK: list[Callable[[], object]] = []
+
+
+def run_work() -> None:
+    """Go by reference, and run what the test has appended."""
+    WORK[-1]()
+
+
+# ------------------------------------------------------------------------ calls in flight
+
+
+@pytest.mark.parametrize('closer', [0, 1])
+def test_close_with_calls_in_flight_in_both_directions(closer: int) -> None:
+    entered = threading.Semaphore(0)
+
+    def work() -> None:
+        entered.release()
+        stay()
+
+    def run(conn: Connection) -> BaseException:
+        return raised_by(conn.call, run_work)
+
+    WORK.append(work)
+    with pair(LONG) as conns, ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(run, conn) for conn in conns for _ in range(4)]
+        submitted = [conn.submit(run_work) for conn in conns]
+        for _ in range(10):
+            assert entered.acquire(timeout=5 * SECOND)
+        with at_once():
+            conns[closer].close()
+            errors = [call.result() for call in calls]
+            errors += [future.exception() for future in submitted]  # type: ignore[misc]
+            conns[1 - closer].close()
+    assert [type(error) for error in errors] == [DisconnectError] * 10
+    texts = {str(error).rpartition(': ')[2] for error in errors}
+    assert texts == {'it was closed', 'the peer closed the connection'}
+
+
+def test_close_while_a_big_argument_is_being_sent() -> None:
+    with plain_peer(timeout=60) as (conn, _):
+        call: list[BaseException] = []
+        thread = threading.Thread(
+            target=lambda: call.append(raised_by(conn.call, len, bytes(16 << 20)))
+        )
+        thread.start()
+        wait_until(lambda: conn._link.calls.pending)
+        wait_until_asleep(thread)
+        with at_once():
+            conn.cancel()  # a peer that reads nothing can't be told, so close() would wait
+            thread.join()
+        assert isinstance(call[0], DisconnectError)
+        assert str(call[0]).endswith('it was cancelled')
+
+
+def test_close_while_the_peer_sends_a_big_result() -> None:
+    with bare_peer(timeout=60) as conn, ThreadPoolExecutor(1) as pool:
+        before = psutil.Process().memory_info().rss
+        call = pool.submit(raised_by, conn.call, bytes, 256 << 20)
+        wait_until(lambda: psutil.Process().memory_info().rss > before + (4 << 20), 'the result')
+        with at_once():
+            conn.close()
+        assert isinstance(call.result(), DisconnectError)
+
+
+# -------------------------------------------------------------- close inside of a call
+
+
+def close_current(conn: Any = None) -> str:
+    across.get_connection().close()
+    return 'closed'
+
+
+def test_close_inside_a_call_that_runs_over_that_connection() -> None:
+    with pair(LONG) as (ours, theirs), at_once():
+        error = raised_by(ours.call, close_current)
+        assert isinstance(error, DisconnectError)
+        assert str(error).endswith('the peer closed the connection')
+        ours.close()
+        wait_until(lambda: not theirs.is_connected())
+
+
+def test_close_inside_a_nested_call() -> None:
+    def call_back(func: Any) -> Any:
+        return across.get_connection().call(func)
+
+    with pair(LONG) as (ours, _), at_once():
+        error = raised_by(ours.call, call_back, close_current)
+        assert isinstance(error, DisconnectError)
+        assert str(error).endswith('it was closed')
+
+
+def test_close_inside_a_call_of_a_bare_peer() -> None:
+    def close_there() -> None:
+        import across
+
+        across.get_connection().close()
+
+    conn = Connection.from_command(bare_command(), options=LONG)
+    with at_once():
+        error = raised_by(conn.call, close_there)
+    assert isinstance(error, DisconnectError)
+    assert 'the peer closed the connection' in str(error)
+    with at_once():
+        conn.close()
+
+
+def test_a_call_that_closes_a_connection_may_go_on() -> None:
+    results: list[str] = []
+
+    def work() -> None:
+        results.append(close_current())
+        assert across.current_call().cancelled
+        results.append('went on')
+
+    WORK.append(work)
+    with pair(LONG) as (ours, _):
+        assert isinstance(raised_by(ours.call, run_work), DisconnectError)
+        wait_until(lambda: results == ['closed', 'went on'])
+
+
+# -------------------------------------------------------------------- closing twice, together
+
+
+def test_close_is_idempotent_and_silent() -> None:
+    with bare_peer() as conn:
+        conn.close()
+        with at_once():
+            conn.close()
+            conn.cancel()
+            conn.close()
+        assert 'closed' in repr(conn)
+
+
+@pytest.mark.parametrize('both', [False, True], ids=['one side', 'both sides'])
+def test_close_from_several_threads_at_once(both: bool) -> None:
+    for _ in range(20):
+        with pair(LONG) as conns, at_once():
+            calls = [conn.submit(stay) for conn in conns]
+            closers = [conns[both and i % 2].close for i in range(8)]
+            assert together(*closers) == [None] * 8
+            assert all(isinstance(call.exception(), DisconnectError) for call in calls)
+
+
+# ---------------------------------------------------------------------------- cancelling
+
+
+def black_hole() -> socket.socket:
+    """A listener whose queue is full: who connects to it waits."""
+    server = socket.socket()
+    server.bind(('127.0.0.1', 0))
+    server.listen(0)
+    return server
+
+
+class Blocked:
+    """An operation that blocks on a connection."""
+
+    def __init__(self, name: str) -> None:
+        self.resources: list[Any] = []
+        self.conn = getattr(self, '_' + name.partition(' ')[0])()
+        self.run = getattr(self, '_run_' + name.partition(' ')[2])
+
+    def _connecting(self) -> Connection:
+        server = black_hole()
+        self.resources.append(server)
+        for _ in range(4):
+            fill = socket.socket()
+            fill.setblocking(False)
+            fill.connect_ex(server.getsockname())
+            self.resources.append(fill)
+        return Connection.from_tcp(*server.getsockname(), options=LONG)
+
+    def _handshake(self) -> Connection:
+        ours, theirs = socket.socketpair()
+        self.resources.append(theirs)
+        return Connection.from_socket(ours, options=LONG)
+
+    def _connected(self) -> Connection:
+        context = plain_peer(timeout=60)
+        conn, _ = context.__enter__()
+        self._context = context  # keeps it open
+        return conn
+
+    def _run_call(self) -> None:
+        self.conn.call(abs, 1)
+
+    def _run_send(self) -> None:
+        self.conn.call(len, bytes(16 << 20))
+
+    def _run_enter(self) -> None:
+        self.conn.__enter__()
+
+    def _run_wait(self) -> None:
+        self.conn.wait()
+
+    def _run_close(self) -> None:
+        self.conn.close()
+
+    def _run_submit(self) -> None:
+        self.conn.submit(abs, 1).result()
+
+    def _run_execute(self) -> None:
+        self.conn.execute('1')
+
+    def close(self) -> None:
+        self.conn.cancel()
+        finish(self.conn)
+        for resource in self.resources:
+            resource.close()
+        if hasattr(self, '_context'):
+            self._context.__exit__(None, None, None)
+
+
+@pytest.fixture
+def blocked(request: pytest.FixtureRequest) -> Iterator[Blocked]:
+    operation = Blocked(request.param)
+    yield operation
+    operation.close()
+
+
+OPERATIONS = pytest.mark.parametrize(
+    'blocked',
+    [
+        f'{phase} {operation}'
+        for phase in ('connecting', 'handshake', 'connected')
+        for operation in ('call', 'send', 'enter', 'wait', 'submit', 'execute', 'close')
+        if phase != 'connected' or operation not in ('enter', 'close')
+    ],
+    indirect=True,
+)
+
+
+def check_cancelled(error: Any) -> None:
+    assert isinstance(error, DisconnectError)
+    assert str(error).startswith('no connection to ')
+    assert str(error).endswith('it was cancelled')
+
+
+@OPERATIONS
+def test_cancel_from_another_thread_ends(blocked: Blocked) -> None:
+    errors: list[BaseException] = []
+    thread = threading.Thread(target=lambda: errors.append(raised_by(blocked.run)))
+    thread.start()
+    wait_until_asleep(thread)
+    with at_once():
+        blocked.conn.cancel()
+        thread.join()
+    check_cancelled(*errors)
+
+
+@OPERATIONS
+def test_cancel_in_a_signal_handler_ends(blocked: Blocked) -> None:
+    outer = signal.signal(signal.SIGUSR1, lambda number, frame: blocked.conn.cancel())
+    try:
+        with at_once(), signal_during(signal.SIGUSR1):
+            check_cancelled(raised_by(blocked.run))
+    finally:
+        signal.signal(signal.SIGUSR1, outer)
+
+
+def test_cancel_ends_a_close_that_waits_for_a_goodbye() -> None:
+    with plain_peer(timeout=60) as (conn, _):
+        thread = threading.Thread(target=conn.close)
+        thread.start()
+        wait_until_asleep(thread)
+        assert thread.is_alive()
+        with at_once():
+            conn.cancel()
+            thread.join()
+
+
+def test_cancel_in_a_signal_handler_ends_a_close_that_waits_for_a_child() -> None:
+    conn = Connection.from_command(bare_command(), options=LONG)
+    conn.execute('import threading, time; threading.Thread(target=time.sleep, args=[60]).start()')
+    outer = signal.signal(signal.SIGUSR1, lambda number, frame: conn.cancel())
+    try:
+        with at_once(), signal_during(signal.SIGUSR1):
+            conn.close()
+    finally:
+        signal.signal(signal.SIGUSR1, outer)
+
+
+def test_cancel_before_anything() -> None:
+    conn = Connection.from_command(['sleep', '60'], options=LONG)
+    with at_once():
+        conn.cancel()
+        check_cancelled(raised_by(conn.call, abs, 1))
+        check_cancelled(raised_by(conn.submit, abs, 1))
+        check_cancelled(raised_by(conn.wait))
+        check_cancelled(raised_by(conn.close))
+        conn.close()
+
+
+def test_cancel_kills_a_child_that_ignores_the_end_of_its_input() -> None:
+    script = 'import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)'
+    conn = Connection.from_command([sys.executable, '-c', script], options=LONG)
+    with at_once():
+        conn.cancel()
+        check_cancelled(raised_by(conn.close))
+
+
+def test_cancel_tells_running_calls_of_the_peer() -> None:
+    entered = threading.Semaphore(0)
+    left = threading.Semaphore(0)
+
+    def work() -> None:
+        stay(entered)
+        left.release()
+
+    WORK.append(work)
+    with pair(LONG) as (ours, theirs):
+        call = ours.submit(run_work)
+        assert entered.acquire(timeout=5 * SECOND)
+        theirs.cancel()
+        assert left.acquire(timeout=5 * SECOND)
+        assert not call.done()  # the peer is told by close() only
+        finish(theirs)
+        assert isinstance(call.exception(5 * SECOND), DisconnectError)
+
+
+# --------------------------------------------------------------------- wait and with
+
+
+def test_wait_returns_when_the_peer_closes() -> None:
+    with pair(LONG) as (ours, theirs), ThreadPoolExecutor(2) as pool:
+        waits = [pool.submit(ours.wait) for _ in range(2)]
+        assert ours.call(abs, -1) == 1
+        assert not any(wait.done() for wait in waits)
+        theirs.close()
+        assert [wait.result(AT_ONCE) for wait in waits] == [None, None]
+        ours.wait()  # and at once from then on
+
+
+def test_wait_returns_when_this_side_closes() -> None:
+    with pair(LONG) as (ours, _), ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(ours.wait)
+        ours.close()
+        assert waiting.result(AT_ONCE) is None
+
+
+def test_wait_raises_when_something_broke() -> None:
+    with bare_peer() as conn, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(raised_by, conn.wait)
+        os.kill(conn.call(os.getpid), signal.SIGKILL)
+        assert 'was killed by SIGKILL' in str(waiting.result(AT_ONCE))
+
+
+def test_with_closes_also_after_an_exception() -> None:
+    with pytest.raises(KeyError), Connection.from_command(bare_command()) as conn:
+        raise KeyError
+    assert not conn.is_connected()
+    assert 'it was closed' in str(raised_by(conn.call, abs, 1))
+
+
+def test_with_raises_what_kept_it_from_connecting() -> None:
+    with (
+        pytest.raises(DisconnectError, match='no-such-command'),
+        Connection.from_command(['no-such-command']),
+    ):
+        pytest.fail('the block ran')
+
+
+def test_with_raises_at_its_end_what_broke_the_connection() -> None:
+    with pytest.raises(DisconnectError, match='ended with status 7'):  # noqa: SIM117
+        with Connection.from_command(bare_command()) as conn:
+            raised_by(conn.call, os._exit, 7)
+
+
+def test_with_does_not_hide_the_exception_of_its_block() -> None:
+    with pytest.raises(KeyError), Connection.from_command(bare_command()) as conn:  # noqa: PT012
+        raised_by(conn.call, os._exit, 7)
+        raise KeyError
+
+
+def test_with_a_connection_that_was_closed_inside() -> None:
+    with Connection.from_command(bare_command()) as conn:
+        conn.close()
+
+
+def test_with_a_closed_connection_says_so() -> None:
+    conn = Connection.from_command(bare_command())
+    conn.close()
+    with pytest.raises(DisconnectError, match='it was closed'), conn:
+        pytest.fail('the block ran')
+
+
+def test_close_raises_what_the_peer_said_instead() -> None:
+    conn = Connection.from_shell('echo Welcome to wonderland; cat >/dev/null')
+    error = raised_by(conn.call, abs, 1)
+    assert isinstance(error, (DisconnectError, ProtocolError))
+    with pytest.raises(ProtocolError, match='Welcome to wonderland'):
+        conn.close()
+
+
+def test_close_of_a_connection_that_never_came_about_is_quick() -> None:
+    conn = Connection.from_command(['sleep', '60'], options=Options(timeout=500 * MS))
+    with at_once(), pytest.raises(DisconnectError, match='no handshake within'):
+        conn.close()
+
+
+USES: dict[str, Callable[[Connection], Any]] = {
+    'call': lambda conn: conn.call(abs, 1),
+    'call_ref': lambda conn: conn.call_ref(list),
+    'replicate': lambda conn: conn.replicate([]),
+    'execute': lambda conn: conn.execute('1'),
+    'submit': lambda conn: conn.submit(abs, 1),
+    'export': lambda conn: conn.export('json'),
+    'enter': lambda conn: conn.__enter__(),
+}
+
+
+@pytest.mark.parametrize('use', USES)
+def test_every_use_of_a_closed_connection_says_so(use: str) -> None:
+    with pair() as (ours, _):
+        ours.close()
+        error = raised_by(USES[use], ours)
+        assert isinstance(error, DisconnectError)
+        assert str(error).endswith('it was closed')
