@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import across
-from across import Connection, Options
+from across import AcrossError, Connection, Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,8 +32,12 @@ def connected_pair(near: Options | None = None, far: Options | None = None) -> I
     both = Pair(
         Connection.from_socket(ends[0], options=near), Connection.from_socket(ends[1], options=far)
     )
-    with both.near, both.far:
-        yield both
+    try:
+        with both.near, both.far:
+            yield both
+    finally:
+        with suppress(AcrossError):
+            both.far.close()  # where the near end failed at once, it was not entered
 
 
 def _library_folder() -> str:
