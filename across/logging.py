@@ -15,15 +15,17 @@ __all__ = ['AcrossHandler']
 
 # What is set on a record that came over a connection: the processes that have forwarded it.
 _TRAIL = '_across_trail'
+# … and the connection that it came over.
+_ORIGIN = '_across_origin'
 
 
 class AcrossHandler(logging.Handler):
     """A handler that forwards records to the logger of the same name in the remote process.
 
-    Records arrive there in order, and before the result of a call that follows them. Message and
+    Records arrive there in order, ahead of the calls and the results that follow them. Message and
     exception are formatted here, so that neither arguments nor tracebacks have to be pickled. A
-    process forwards a record once, however it comes back. Records are dropped once the connection is
-    gone.
+    process forwards a record once, however it comes back, and never to where it came from. Once
+    the connection is gone, records are dropped.
 
     Args:
         conn: Where to; by default the connection that the current thread runs a call for.
@@ -39,8 +41,8 @@ class AcrossHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         trail = getattr(record, _TRAIL, [])
         here = f'{os.uname().nodename}:{os.getpid()}'
-        if here in trail:
-            return  # it has been round
+        if here in trail or getattr(record, _ORIGIN, None) is self._connection:
+            return  # it has been round, or comes from there
         try:
             fields = {**self._portable(record), _TRAIL: [*trail, here]}
             self._connection._link.calls.post(_handle, fields)
@@ -52,6 +54,7 @@ class AcrossHandler(logging.Handler):
     def _portable(self, record: logging.LogRecord) -> dict[str, Any]:
         """The record as plain data."""
         fields = dict(record.__dict__)
+        fields.pop(_ORIGIN, None)
         fields['msg'] = record.getMessage()
         fields['args'] = None
         if record.exc_info and not record.exc_text:
@@ -69,6 +72,7 @@ def _is_plain(value: object) -> bool:
 def _handle(fields: dict[str, Any]) -> None:
     """Log a record that the peer sent."""
     record = logging.makeLogRecord(fields)
+    setattr(record, _ORIGIN, get_connection())
     logger = logging.getLogger(record.name)
     if logger.isEnabledFor(record.levelno):
         logger.handle(record)

@@ -32,8 +32,8 @@ CORE_LAYERS = (
     {'wire', 'transports', 'threads', 'values'},
     {'travel'},
     # What one connection consists of, split by task.
-    {'calls', 'execution', 'forwarding', 'futures', 'handlers', 'handshake', 'link', 'operations'}
-    | {'pulse'},
+    {'calls', 'execution', 'forwarding', 'futures', 'handlers', 'handshake', 'lifetime', 'link'}
+    | {'operations', 'payloads', 'pulse', 'reader', 'sender', 'states'},
     {'connection'},
 )
 PLAIN_LAYERS = (0, 3)

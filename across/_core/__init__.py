@@ -44,6 +44,7 @@ EAGER = (
     'across._core.pulse',
     'across._core.handshake',
     'across._core.link',
+    'across._core.lifetime',
     'across._core.connection',
     'across',
 )

@@ -6,6 +6,7 @@ Layer: just below :mod:`.link`.
 from __future__ import annotations
 
 import itertools
+from _thread import get_ident
 from collections import deque
 
 from .errors import OperationError
@@ -69,10 +70,13 @@ class Calls:
         link = self._link
         if context.critical:
             raise interrupted_critical_section()
+        handlers = link.handlers
         outer, context.connection = context.connection, link.owner
         try:
             if link.opening:
                 link.wait_open()
+            if handlers.poster and type(func) is not str and handlers.poster == get_ident():
+                handlers.poster_waits = True
             call = PendingCall(next(self._ids))
             frame, bulky, _ = self._pack(CALL, call.id, func, args, kwargs)
             self.pending[call.id] = call
@@ -90,7 +94,6 @@ class Calls:
                 raise
             finally:
                 context.critical = False
-            handlers = link.handlers
             if handlers.posts_arrived != handlers.posts_done and context.call is None:
                 handlers.run_posts()  # what came before the answer takes effect before it
             answer = call.frame
@@ -99,6 +102,8 @@ class Calls:
             return self._unpack(answer)
         finally:
             context.connection = outer
+            if handlers.poster_waits and handlers.poster == get_ident():
+                handlers.poster_waits = False
 
     def _pack(
         self, kind: int, call_id: int, func: Any, args: Any, kwargs: Any

@@ -5,8 +5,7 @@ Layer: the top of the core. All the work is done by the :class:`.link.Link`.
 
 from __future__ import annotations
 
-import weakref
-
+from . import lifetime
 from .errors import DisconnectError, ProtocolError
 from .handshake import describe_process, shake_hands
 from .link import Link
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
     from .transports.base import Transport
-
-# Those that still have to be ended when the interpreter exits, and declared dead after a fork.
-_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 
 class Connection:
@@ -50,7 +46,7 @@ class Connection:
         self._link = Link(self, transport, options, describe_process(options))
         if accepted:
             self._link.importer.accept(accepted)  # before the peer can ask for anything
-        _register(self)
+        lifetime.register(self._link)
         self._link.start(shake_hands)
 
     # ------------------------------------------------------------------------------- making one
@@ -375,39 +371,6 @@ def _check_options(options: Options | None) -> Options:
             f'options must be an instance of across.Options, not {type(options).__name__}'
         )
     return options
-
-
-def _register(connection: Connection) -> None:
-    """See to it that a connection ends with the interpreter, and dies in a forked child."""
-    if not _hooks:
-        import atexit
-        import os
-
-        _hooks.append(atexit.register(_at_exit))
-        if hasattr(os, 'register_at_fork'):
-            os.register_at_fork(after_in_child=_after_fork)
-    _connections.add(connection)
-
-
-_hooks: list[Any] = []
-
-
-def _at_exit() -> None:
-    for connection in list(_connections):
-        connection.cancel()
-    for connection in list(_connections):
-        connection._link.close()
-
-
-def _after_fork() -> None:
-    from .threads.cache import service_threads
-    from .threads.watchdog import watchdog
-
-    for connection in list(_connections):
-        connection._link.forked()
-    _connections.clear()
-    service_threads.forget()
-    watchdog.forget()
 
 
 def serve_stdio(options: dict[str, Any]) -> None:

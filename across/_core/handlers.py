@@ -13,13 +13,17 @@ from .errors import OperationError, sentence
 from .threads.cache import service_threads
 from .threads.context import context
 from .values.pickling import Packed
-from .wire.frames import FAILURE, RESULT, Frame, encode, encode_parts
+from .wire.frames import FAILURE, HEADER_SIZE, RESULT, Frame, encode, encode_parts
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
     from typing import Any
 
     from .link import Link
+
+
+# How often (seconds) a thread that waits for a post looks whether it should go on doing so.
+_LOOK_AGAIN = 0.05
 
 
 class CurrentCall:
@@ -89,7 +93,8 @@ class Handlers:
         # a thread takes it while it holds no other, and only a caller at the outermost level waits
         # for it.
         self._posts_lock = _thread.allocate_lock()
-        self._poster = 0  # the thread that has it
+        self.poster = 0  # the thread that has it
+        self.poster_waits = False  # for a function at the peer
 
     # ------------------------------------------------------------------ what the reader calls
 
@@ -155,6 +160,8 @@ class Handlers:
         """Run a call in this thread, and answer it."""
         link = self._link
         frame = call._frame
+        if self.posts_arrived != self.posts_done and not frame.parent:
+            self.run_posts()  # they came first
         if call.cancelled:
             del self._running[frame.id]
             link.payloads.give_back_unread(frame)
@@ -203,30 +210,50 @@ class Handlers:
 
     def _answer(self, call: CurrentCall, kind: int, packed: bytes | Packed | None) -> None:
         link = self._link
+        exported: list[int] = []
         if packed is None or isinstance(packed, bytes):
-            if not call.cancelled:
-                link.sender.reply(encode(kind, call.id, 0, packed or b''))
-        elif call.cancelled:
-            link.payloads.drop_exports(packed.exported)
+            payload = packed or b''
+            frame: Any = encode(kind, call.id, 0, payload)
+            size = len(payload)
         else:
-            parts = encode_parts(kind, call.id, 0, packed.payload, packed.buffers, packed.refs)
-            link.sender.reply(parts, packed.exported)
+            frame = encode_parts(kind, call.id, 0, packed.payload, packed.buffers, packed.refs)
+            size = sum(map(len, frame)) - HEADER_SIZE
+            exported = packed.exported
+        if call.cancelled:
+            link.payloads.drop_exports(exported)
+        elif size > link.send_limit:
+            link.payloads.drop_exports(exported)
+            text = (
+                f'the result takes {size} bytes' if kind == RESULT else 'the exception is too large'
+            )
+            limit = f'{link.peer_name} accepts messages of up to {link.send_limit} bytes'
+            text = f'the {what} takes {size} bytes, and {limit} (option max_frame_size over there)'
+            error = OperationError(text)
+            self._answer(call, FAILURE, self._pack_failure(error))
+        else:
+            link.sender.reply(frame, exported)
 
     # -------------------------------------------------------------------------------- posts
 
     def run_posts(self) -> None:
-        """Run what the peer posted, in order; returns when all that arrived so far is through."""
+        """Run what the peer posted, in order; returns when all that arrived so far is through.
+
+        Not quite all: a post that waits for a function over there is not waited for, since that
+        function might in turn be waiting for this thread.
+        """
         me = _thread.get_ident()
-        if self._poster == me:
+        if self.poster == me:
             return  # a post made a call: what is queued comes after that post
-        with self._posts_lock:
-            self._poster = me
-            try:
-                while self._posts:
-                    self._run_post(self._posts.popleft())
-                    self.posts_done += 1
-            finally:
-                self._poster = 0
+        while self.posts_arrived != self.posts_done and not self.poster_waits:
+            if self._posts_lock.acquire(timeout=_LOOK_AGAIN):
+                self.poster = me
+                try:
+                    while self._posts:
+                        self._run_post(self._posts.popleft())
+                        self.posts_done += 1
+                finally:
+                    self.poster = 0
+                    self._posts_lock.release()
 
     def _run_post(self, frame: Frame) -> None:
         link = self._link

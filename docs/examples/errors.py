@@ -38,7 +38,7 @@ def main():
             conn.execute('import os; os._exit(3)')
     except DisconnectError as error:
         print(type(error).__name__)
-        print(str(error).rpartition('` ')[2])
+        print(str(error).rpartition(') ')[2])
 
 
 if __name__ == '__main__':

@@ -35,11 +35,18 @@ if TYPE_CHECKING:
         platform: str
         timeout: float | None
         max_frame_size: int | None
+
+    class Greeting(NamedTuple):
+        """A parsed greeting: of a peer, or of a bare Python (``info`` is None)."""
+
+        cache_tag: str
+        info: PeerInfo | None
 else:
     _PeerFields = namedtuple(
         '_PeerFields',
         'host pid implementation version cache_tag executable platform timeout max_frame_size',
     )
+    Greeting = namedtuple('Greeting', 'cache_tag info')
 
 VERSION = 1
 PREFIX = b'ACROSS '
@@ -64,14 +71,6 @@ class PeerInfo(_PeerFields):
     def runs_code_of(self, other: PeerInfo) -> bool:
         """Whether byte code compiled over there runs here (PEP 3147: the cache tag says so)."""
         return self.cache_tag == other.cache_tag
-
-
-class Greeting:
-    """A parsed greeting: of a peer, or of a bare Python (``info`` is None)."""
-
-    def __init__(self, cache_tag: str, info: PeerInfo | None) -> None:
-        self.cache_tag = cache_tag
-        self.info = info
 
 
 def encode_greeting(info: PeerInfo) -> bytes:
