@@ -57,12 +57,14 @@ class Session:
         self._main.__dict__['__builtins__'] = builtins
         self._argv = ['']
         self._stdin: Any = io.TextIOWrapper(
-            io.BufferedReader(_Input(terminal)), 'utf-8', errors='surrogateescape'
+            io.BufferedReader(_Input(self._ask)), 'utf-8', errors='surrogateescape'
         )
         self._lines: list[str] = []  # of the statement that is being typed
         self._count = 0
-        self._mutex = threading.Lock()  # guards `_thread`
+        self._mutex = threading.Lock()  # guards what follows
         self._thread = 0  # that runs the code, else 0
+        self._asking = False  # that thread is in the library at the moment
+        self._interrupted = False  # meanwhile
 
     # ----------------------------------------------------------------------- what the caller calls
 
@@ -132,7 +134,9 @@ class Session:
         be, and that has to stay with the connection.
         """
         with self._mutex:
-            if self._thread:
+            if self._asking:
+                self._interrupted = True
+            elif self._thread:
                 _raise_in(self._thread, KeyboardInterrupt)
 
     # ----------------------------------------------------------------------------------- how
@@ -175,6 +179,21 @@ class Session:
         finally:
             _in_charge.release()
 
+    def _ask(self, method: str, *args: Any) -> Any:
+        """Call the terminal; an interrupt must not hit the library in the middle of that."""
+        if threading.get_ident() != self._thread:
+            return getattr(self._terminal, method)(*args)
+        with self._mutex:
+            self._asking = True
+        try:
+            return getattr(self._terminal, method)(*args)
+        finally:
+            with self._mutex:
+                self._asking = False
+                interrupted, self._interrupted = self._interrupted, False
+            if interrupted:
+                raise KeyboardInterrupt
+
     @contextmanager
     def _surroundings(self) -> Iterator[None]:
         """Make the process look, to the code, as if it had been started for it."""
@@ -182,9 +201,7 @@ class Session:
         streams = sys.stdin, sys.stdout, sys.stderr
         sys.modules['__main__'], sys.argv, sys.stdin = self._main, self._argv, self._stdin
         if self._with_output:
-            sys.stdout, sys.stderr = (
-                _output(self._terminal, each) for each in ('stdout', 'stderr')
-            )
+            sys.stdout, sys.stderr = (_output(self._ask, each) for each in ('stdout', 'stderr'))
         with self._mutex:
             self._thread = threading.get_ident()
         try:
@@ -205,8 +222,8 @@ class Session:
 class _Input(io.RawIOBase):
     """The other side's standard input."""
 
-    def __init__(self, terminal: Any) -> None:
-        self._terminal = terminal
+    def __init__(self, ask: Callable[..., Any]) -> None:
+        self._ask = ask
 
     def readable(self) -> bool:
         return True
@@ -214,7 +231,7 @@ class _Input(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         # The question stands before the answer is awaited, as with a terminal.
         _flush(sys.stdout, sys.stderr)
-        data = self._terminal.read(len(buffer))
+        data = self._ask('read', len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
@@ -222,21 +239,21 @@ class _Input(io.RawIOBase):
 class _Output(io.RawIOBase):
     """One of the other side's streams for output."""
 
-    def __init__(self, terminal: Any, stream: str) -> None:
-        self._terminal = terminal
+    def __init__(self, ask: Callable[..., Any], stream: str) -> None:
+        self._ask = ask
         self._stream = stream
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
-        self._terminal.write(self._stream, bytes(data))
+        self._ask('write', self._stream, bytes(data))
         return len(data)
 
 
-def _output(terminal: Any, stream: str) -> Any:
+def _output(ask: Callable[..., Any], stream: str) -> Any:
     errors = 'backslashreplace' if stream == 'stderr' else 'surrogateescape'
-    raw = io.BufferedWriter(_Output(terminal, stream))
+    raw = io.BufferedWriter(_Output(ask, stream))
     return io.TextIOWrapper(raw, 'utf-8', errors=errors, line_buffering=True)
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from across import Connection
 
 READ_SIZE = 1 << 16
+# Seconds that interrupted code gets to stop, before the user is told that it has not.
+STOP_TIME = 1.0
 
 
 class Terminal:
@@ -27,9 +29,13 @@ class Terminal:
 
     Standard input is read without a buffer of Python's: a thread that waits in there when the
     program ends would stop the interpreter from ending in order.
+
+    Args:
+        by_line: Whether a read gets one line at most: what follows it may be for somebody else.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, by_line: bool) -> None:
+        self._by_line = by_line
         self._wakeup, self._alarm = os.pipe()
         self._rest = b''  # read, but not used yet
         self._waiting = False
@@ -42,6 +48,8 @@ class Terminal:
         """
         if not self._rest:
             self._rest = self._receive()
+        if self._by_line:
+            size = min(size, self._rest.find(b'\n') + 1 or size)
         data, self._rest = self._rest[:size], self._rest[size:]
         return data
 
@@ -95,10 +103,11 @@ class Session:
     Args:
         connection: Where.
         forwards: Whether it forwards the standard streams itself.
+        by_line: See `Terminal`.
     """
 
-    def __init__(self, connection: Connection, forwards: bool) -> None:
-        self.terminal = Terminal()
+    def __init__(self, connection: Connection, forwards: bool, by_line: bool) -> None:
+        self.terminal = Terminal(by_line)
         self.connection = connection
         self.far = connection.call_ref(far.Session, ref(self.terminal), not forwards)
 
@@ -107,20 +116,21 @@ class Session:
 
         The first Ctrl-C is raised over there. The second one is raised here.
         """
+        from concurrent.futures import wait
+
         future = self.connection.submit(method, self.far, *args)
-        asked = False
-        while True:
-            try:
-                outcome: far.Outcome = future.result()
-            except KeyboardInterrupt:
-                if asked or future.done():
-                    raise
-                asked = True
-                if not self.terminal.interrupt():
-                    self.connection.submit(far.Session.interrupt, self.far)
-            else:
-                _show_error(outcome.error)
-                return outcome
+        try:
+            wait([future])
+        except KeyboardInterrupt:
+            if not self.terminal.interrupt():
+                self.connection.submit(far.Session.interrupt, self.far)
+            stopped = wait([future], STOP_TIME).done
+            # It may have begun to read just then.
+            if not stopped and not self.terminal.interrupt():
+                _show_error('across: waiting for the code to stop; Ctrl-C once more leaves it\n')
+        outcome: far.Outcome = future.result()
+        _show_error(outcome.error)
+        return outcome
 
 
 @contextmanager
@@ -135,12 +145,15 @@ def connected(args: Namespace, *, forward_stdio: bool = False) -> Iterator[Conne
 
 
 @contextmanager
-def session(args: Namespace, folder: str | None = None) -> Iterator[Session]:
+def session(
+    args: Namespace, *, folder: str | None = None, by_line: bool = False
+) -> Iterator[Session]:
     """A session at the TARGET of a command line, with the modules of ``--export``.
 
     Args:
         args: The command line.
         folder: Where those modules may be, beside the search path; the current one unless given.
+        by_line: See `Terminal`.
     """
     forwards = args.target.has_streams
     # Last, so that files in there are never taken for modules that this program imports.
@@ -149,9 +162,11 @@ def session(args: Namespace, folder: str | None = None) -> Iterator[Session]:
         if args.export:
             connection.export(*args.export)
         with _watched_output(connection.cancel):
-            session = Session(connection, forwards)
-            yield session
-        session.terminal.close()
+            session = Session(connection, forwards, by_line)
+            try:
+                yield session
+            finally:
+                session.terminal.close()
 
 
 class _Output(io.FileIO):

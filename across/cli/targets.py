@@ -58,7 +58,7 @@ def parse_target(text: str) -> Target:
     scheme, rest = match[1] or match[2], text[match.end() :]
     if scheme in ('local', 'command'):
         if rest:
-            raise ArgumentTypeError(f'nothing can follow {scheme!r}:, found {rest!r}')
+            raise ArgumentTypeError(f'nothing can follow {match[0]!r}, found {rest!r}')
         return Target(scheme)
     target = _parse_path(text, rest) if scheme == 'unix' else _parse_address(text, scheme, rest)
     if scheme != 'unix' and not target.host:

@@ -33,7 +33,7 @@ def run(args: Namespace) -> int:
         source = file.read()
     path = os.path.abspath(args.script)
     folder = os.path.dirname(os.path.realpath(path))
-    with session(args, folder) as there:
+    with session(args, folder=folder) as there:
         modules = modules_beside(source, folder)
         if modules:
             there.connection.export(*modules)

@@ -28,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     from across.cli.near import session
 
-    with session(args) as there:
+    with session(args, by_line=True) as there:
         introduction = there.far.describe()
         if sys.stdin is None or not sys.stdin.isatty():
             return _serve_lines(there)

@@ -1,0 +1,142 @@
+"""``across ping``, ``info`` and ``serve``."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from across import Connection
+from cli.program import run_program, running, serving
+from support.interpreters import Interpreter, bare_command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TIME = r'\d+\.\d{3} ms'
+
+
+def test_ping() -> None:
+    status, out, err = run_program('ping', '-c', '3', 'local:')
+    assert (status, err) == (0, '')
+    lines = [f'connected in {TIME}', *(f'call {n}: {TIME}' for n in (1, 2, 3))]
+    assert re.fullmatch('\n'.join([*lines, f'3 calls: min {TIME}, mean {TIME}, max {TIME}\n']), out)
+
+
+def test_one_ping() -> None:
+    assert '\n1 call: min ' in run_program('ping', 'local:', '-c1').out
+
+
+def test_interrupted_ping_sums_up() -> None:
+    with running('ping', '-c', '1000000000', 'local:') as program:
+        while not program.read_line().startswith('call 3'):
+            pass
+        program.send_signal(signal.SIGINT)
+        status, out, err = program.finish()
+    assert (status, err) == (130, '')
+    assert re.search(r'\n\d+ calls: min ', '\n' + out)
+
+
+def test_info(interpreter: Interpreter) -> None:
+    status, out, err = run_program('info', '--', *bare_command(interpreter))
+    assert (status, err) == (0, '')
+    facts = dict(re.split(r':\s+', line, maxsplit=1) for line in out.splitlines())
+    assert list(facts) == ['host', 'pid', 'python', 'implementation', 'platform', 'executable']
+    assert facts['host'] == os.uname().nodename
+    assert facts['python'].startswith(interpreter.name + '.')
+    assert facts['implementation'] == 'CPython'
+    assert facts['executable'] == interpreter.path
+
+
+def pids_of_two_clients(target: str) -> tuple[int, int]:
+    host, port = target.partition('://')[2].split(':')
+    with Connection.from_tcp(host, int(port)) as one, Connection.from_tcp(host, int(port)) as two:
+        return one.call(os.getpid), two.call(os.getpid)
+
+
+@pytest.mark.parametrize('handler', ['process', 'bios', 'local'])
+def test_handlers(handler: str) -> None:
+    with serving('tcp://127.0.0.1:0', '--handler', handler) as target:
+        one, two = pids_of_two_clients(target)
+    assert (one == two) == (handler == 'local')
+
+
+def test_a_process_for_each_client_unless_told_otherwise() -> None:
+    with serving('tcp://127.0.0.1:0') as target:
+        one, two = pids_of_two_clients(target)
+    assert one != two
+
+
+def test_unix_socket_is_private_and_removed(tmp_path: Path) -> None:
+    path = tmp_path / 'socket'
+    with serving(f'unix://{path}'):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert not path.exists()
+
+
+def test_ipv6() -> None:
+    if not socket.has_ipv6 or not os.path.exists('/proc/net/if_inet6'):
+        pytest.skip('no IPv6 on this machine')
+    with serving('tcp://[::1]:0') as target:
+        assert target.startswith('tcp://[::1]:')
+        assert run_program('exec', target, '1') == (0, '1\n', '')
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_it_with_connections_open(number: signal.Signals) -> None:
+    with running('serve', 'tcp://127.0.0.1:0') as server:
+        target = server.read_line().partition('listening on ')[2]
+        with running('exec', target, 'print("in", flush=True); input()') as client:
+            assert client.read_line() == 'in'
+            server.send_signal(number)
+            assert server.finish() == (0, '', '')
+            result = client.finish()
+    assert (result.status, result.out) == (1, '')
+    assert result.err.startswith('across: no connection to ')
+
+
+def test_exposed_address_is_warned_about() -> None:
+    with running('serve', 'tcp://0.0.0.0:0') as server:
+        assert server.read_line().startswith('listening on tcp://0.0.0.0:')
+        server.send_signal(signal.SIGTERM)
+        status, out, err = server.finish()
+    assert (status, out) == (0, '')
+    assert err.startswith('across: warning: serving 0.0.0.0 without authentication')
+    assert err.count('\n') == 1
+
+
+def test_port_in_use() -> None:
+    with socket.create_server(('127.0.0.1', 0)) as sock:
+        port = sock.getsockname()[1]
+        result = run_program('serve', f'tcp://127.0.0.1:{port}')
+    sentence = f'across: cannot listen on 127.0.0.1, port {port}: Address already in use\n'
+    assert result == (1, '', sentence)
+
+
+def test_path_in_use(tmp_path: Path) -> None:
+    path = tmp_path / 'file'
+    path.write_text('precious')
+    result = run_program('serve', f'unix://{path}')
+    assert result == (1, '', f'across: cannot listen on {path}: it exists and is no socket\n')
+    assert path.read_text() == 'precious'
+
+
+@pytest.mark.parametrize(
+    ('words', 'sentence'),
+    [
+        (['here'], "'here' is neither tcp://host:port nor unix:///path"),
+        (['ssh://a'], "'ssh://a' is neither tcp://host:port nor unix:///path"),
+        (['tcp://a'], "'tcp://a' is not of the form tcp://host:port"),
+        (['unix://a'], "'unix://a' has no absolute path; write unix:///path"),
+        (['tcp://a:1', '--handler', 'thread'], "invalid choice: 'thread'"),
+    ],
+)
+def test_wrong_usage(words: list[str], sentence: str) -> None:
+    result = run_program('serve', *words)
+    assert (result.status, result.out) == (2, '')
+    assert sentence in result.err

@@ -1,0 +1,242 @@
+"""``across run``: scripts that were written for ``python script.py``."""
+
+from __future__ import annotations
+
+import signal
+import textwrap
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cli.program import Result, run_program, running, serving
+from support.interpreters import Interpreter, bare_command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[..., str]:
+    """Write a script, and the modules beside it, by name; the script's path."""
+
+    def write(source: str, **modules: str) -> str:
+        for name, text in {'script': source, **modules}.items():
+            path = tmp_path / f'{name.replace("__", "/", 1)}.py'
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(textwrap.dedent(text))
+        return str(tmp_path / 'script.py')
+
+    return write
+
+
+def test_it_looks_like_a_program_of_its_own(script: Callable[..., str]) -> None:
+    path = script(
+        """
+        import sys, pickle, __main__
+        class Cheese: pass
+        assert type(pickle.loads(pickle.dumps(Cheese()))) is Cheese
+        assert __main__.Cheese is Cheese
+        print(__name__, __file__, sys.argv)
+        """
+    )
+    out = f'__main__ {path} {[path, "-v", "--", "--debug", "a b", ""]}\n'
+    assert run_program('run', 'local:', path, '-v', '--', '--debug', 'a b', '') == (0, out, '')
+
+
+def test_what_if_name_is_main_runs(script: Callable[..., str]) -> None:
+    path = script("if __name__ == '__main__':\n    print('main')")
+    assert run_program('run', 'local:', path) == (0, 'main\n', '')
+
+
+def test_it_runs_over_there(script: Callable[..., str]) -> None:
+    path = script(
+        """
+        import os, across
+        print(os.getpid() != across.get_connection().call(os.getpid))
+        """
+    )
+    assert run_program('run', 'local:', path) == (0, 'True\n', '')
+
+
+@pytest.mark.parametrize('where', ['local', 'server'])
+def test_streams(script: Callable[..., str], where: str) -> None:
+    path = script(
+        """
+        import sys
+        print('first line:', input('? '))
+        for number, line in enumerate(sys.stdin, 2):
+            print(number, line, end='', file=sys.stderr if number % 2 else sys.stdout)
+        print(repr(sys.stdin.read()))
+        """
+    )
+    expected = Result(0, "? first line: a\n2 bé\n4 d''\n", '3 c\n')
+    if where == 'local':
+        assert run_program('run', 'local:', path, stdin='a\nbé\nc\nd') == expected
+    else:
+        with serving('tcp://127.0.0.1:0') as target:
+            assert run_program('run', target, path, stdin='a\nbé\nc\nd') == expected
+
+
+def test_bytes_pass_unchanged(script: Callable[..., str]) -> None:
+    path = script(
+        """
+        import sys
+        data = sys.stdin.buffer.read()
+        print(len(data))
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data[::-1])
+        """
+    )
+    text = ''.join(chr(97 + number % 26) for number in range(300_000))
+    assert run_program('run', 'local:', path, stdin=text) == (0, f'{len(text)}\n{text[::-1]}', '')
+
+
+@pytest.mark.parametrize(
+    ('source', 'status', 'err'),
+    [
+        ('', 0, ''),
+        ('import sys; sys.exit()', 0, ''),
+        ('import sys; sys.exit(42)', 42, ''),
+        ('raise SystemExit("no cheese")', 1, 'no cheese\n'),
+        ('import sys; sys.exit([1])', 1, '[1]\n'),
+    ],
+)
+def test_status(script: Callable[..., str], source: str, status: int, err: str) -> None:
+    assert run_program('run', 'local:', script(source)) == (status, '', err)
+
+
+def test_exception(script: Callable[..., str]) -> None:
+    path = script(
+        """\
+        def f():
+            raise ValueError('runny')
+        try:
+            f()
+        except ValueError as exc:
+            raise RuntimeError('no cheese') from exc
+        """
+    )
+    result = run_program('run', 'local:', path)
+    assert (result.status, result.out) == (1, '')
+    assert result.err.startswith('Traceback (most recent call last):\n')
+    assert f"""  File "{path}", line 2, in f\n    raise ValueError('runny')\n""" in result.err
+    assert 'the direct cause of the following exception' in result.err
+    assert result.err.endswith('RuntimeError: no cheese\n')
+    assert 'across' not in result.err.replace(path, '')
+
+
+def test_exception_that_only_the_script_knows(script: Callable[..., str]) -> None:
+    path = script('class Gone(Exception):\n  __reduce__ = None\nraise Gone("brie")')
+    result = run_program('run', 'local:', path)
+    assert result.err.endswith('\nGone: brie\n') or result.err.endswith('\n__main__.Gone: brie\n')
+    assert result.status == 1
+
+
+def test_syntax_error(script: Callable[..., str]) -> None:
+    path = script('x = 1\nif x\n')
+    result = run_program('run', 'local:', path)
+    assert result.status == 1
+    assert result.err.startswith(f'  File "{path}", line 2\n    if x\n')
+    assert 'SyntaxError' in result.err
+
+
+def test_source_in_another_encoding(tmp_path: Path) -> None:
+    path = tmp_path / 'script.py'
+    path.write_bytes('# coding: latin-1\nprint(ascii("é"))\n'.encode('latin-1'))
+    assert run_program('run', 'local:', path) == (0, "'\\xe9'\n", '')
+
+
+def test_modules_beside_it_come_along(script: Callable[..., str]) -> None:
+    path = script(
+        'import cheeses\nfrom cellar.shelf import best\nprint(cheeses.names(), best)',
+        cheeses='import grapes\ndef names(): return grapes.NAMES',
+        grapes='NAMES = ["pinot"]',
+        cellar____init__='',
+        cellar__shelf='import rats\nbest = rats.LEFT',
+        rats='LEFT = "rind"',
+        unused='raise SystemExit("nobody asked for this")',
+    )
+    assert run_program('run', 'local:', path) == (0, "['pinot'] rind\n", '')
+
+
+def test_exported_module(script: Callable[..., str]) -> None:
+    path = script(
+        'import importlib; print(importlib.import_module("chee" + "ses").BEST)',
+        cheeses='BEST = "brie"',
+    )
+    assert run_program('run', '--export', 'cheeses', 'local:', path) == (0, 'brie\n', '')
+    assert run_program('run', 'local:', '--export', 'cheeses', path) == (0, 'brie\n', '')
+
+
+def test_it_waits_for_threads(script: Callable[..., str]) -> None:
+    path = script(
+        """
+        import sys, threading
+        begun = threading.Event()
+        def late():
+            begun.wait()
+            sys.stdin.readline()
+            print('late')
+        threading.Thread(target=late).start()
+        print('main is through')
+        begun.set()
+        """
+    )
+    expected = Result(0, 'main is through\nlate\n', '')
+    assert run_program('run', 'local:', path, stdin='\n') == expected
+
+
+def test_ctrl_c(script: Callable[..., str]) -> None:
+    path = script('print("busy", flush=True)\nwhile True: pass\n')
+    with running('run', 'local:', path) as program:
+        assert program.read_line() == 'busy'
+        program.send_signal(signal.SIGINT)
+        status, _, err = program.finish()
+    assert status == 130
+    assert err.endswith('KeyboardInterrupt\n')
+    assert path in err
+
+
+def test_ctrl_c_while_it_reads(script: Callable[..., str]) -> None:
+    path = script('print("waiting", flush=True)\ninput()\n')
+    with running('run', 'local:', path) as program:
+        assert program.read_line() == 'waiting'
+        # Whether it has come as far as reading or not.
+        program.send_signal(signal.SIGINT)
+        assert program.wait(15) == 130
+
+
+def test_ctrl_c_while_it_prints_to_a_server(script: Callable[..., str]) -> None:
+    """Its prints are calls of the library, which must not be interrupted halfway."""
+    path = script('while True: print("busy")\n')
+    with serving('tcp://127.0.0.1:0') as target, running('run', target, path) as program:
+        for _ in range(100):
+            assert program.read_line() == 'busy'
+        program.send_signal(signal.SIGINT)
+        status, _, err = program.finish()
+    assert status == 130
+    assert err.endswith('KeyboardInterrupt\n')
+
+
+def test_at_every_version(script: Callable[..., str], interpreter: Interpreter) -> None:
+    path = script('import sys; print(sys.version_info[:2], input()); 1/0')
+    command = bare_command(interpreter)
+    result = run_program('run', path, '--', *command, stdin='in\n')
+    assert (result.status, result.out) == (1, f'{interpreter.version} in\n')
+    assert result.err.endswith('ZeroDivisionError: division by zero\n')
+
+
+def test_arguments_ahead_of_a_command(script: Callable[..., str]) -> None:
+    path = script('import sys; print(sys.argv[1:])')
+    out = "['-v', 'x']\n"
+    assert run_program('run', path, '-v', 'x', '--', *bare_command()) == (0, out, '')
+
+
+@pytest.mark.parametrize(
+    ('name', 'sentence'),
+    [('missing.py', 'No such file or directory'), ('.', 'Is a directory')],
+)
+def test_script_that_cannot_be_read(tmp_path: Path, name: str, sentence: str) -> None:
+    path = tmp_path / name
+    assert run_program('run', 'local:', path) == (1, '', f'across: {path}: {sentence}\n')
