@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.program import Result, run_program, running, serving
+from cli.program import Result, environment, run_program, running, serving
 from support.interpreters import Interpreter, bare_command
 
 if TYPE_CHECKING:
@@ -225,6 +227,23 @@ def test_at_every_version(script: Callable[..., str], interpreter: Interpreter) 
     result = run_program('run', path, '--', *command, stdin='in\n')
     assert (result.status, result.out) == (1, f'{interpreter.version} in\n')
     assert result.err.endswith('ZeroDivisionError: division by zero\n')
+
+
+def test_program_in_every_version(script: Callable[..., str], interpreter: Interpreter) -> None:
+    """What argparse makes of the words differs between versions; no dependency is installed."""
+    path = script('import sys; print(sys.argv[1:], sys.version_info[:2]); sys.exit(7)')
+
+    def run(*words: str) -> tuple[int, str, str]:
+        command = [interpreter.path, '-s', '-m', 'across', *words]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment())
+        return done.returncode, done.stdout, done.stderr
+
+    arguments = ['-v', '--', '--debug', 'x']
+    assert run('run', 'local:', path, *arguments) == (7, f'{arguments} {interpreter.version}\n', '')
+    here = f'[] {sys.version_info[:2]}\n'
+    assert run('--debug', 'run', path, '--', *bare_command()) == (7, here, '')
+    assert run('exec', 'local:', '--', '-2') == (0, '-2\n', '')
+    assert run('exec', 'local:')[0] == 2
 
 
 def test_arguments_ahead_of_a_command(script: Callable[..., str]) -> None:
