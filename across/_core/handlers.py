@@ -123,6 +123,11 @@ class Handlers:
         if len(self._posts) == 1:
             service_threads.run(self.run_posts)
 
+    @property
+    def busy(self) -> bool:
+        """Whether calls of the peer are running or queued."""
+        return bool(self._running)
+
     def cancel(self, call_id: int) -> None:
         call = self._running.get(call_id)
         if call is not None:
@@ -223,9 +228,7 @@ class Handlers:
             link.payloads.drop_exports(exported)
         elif size > link.send_limit:
             link.payloads.drop_exports(exported)
-            text = (
-                f'the result takes {size} bytes' if kind == RESULT else 'the exception is too large'
-            )
+            what = 'result' if kind == RESULT else 'exception'
             limit = f'{link.peer_name} accepts messages of up to {link.send_limit} bytes'
             text = f'the {what} takes {size} bytes, and {limit} (option max_frame_size over there)'
             error = OperationError(text)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from .options import Options
 
 
+# The greeting has a limit, and a character may take twelve bytes of it.
+_LONGEST_PATH = 200
+
+
 def describe_process(options: Options) -> PeerInfo:
     """What this process tells its peers about itself."""
     return PeerInfo(
@@ -27,7 +31,7 @@ def describe_process(options: Options) -> PeerInfo:
         implementation=sys.implementation.name,
         version=tuple(sys.version_info[:3]),
         cache_tag=sys.implementation.cache_tag or '',
-        executable=sys.executable or '',
+        executable=(sys.executable or '')[:_LONGEST_PATH],
         platform=sys.platform,
         timeout=options.timeout,
         max_frame_size=options.max_frame_size,

@@ -53,8 +53,9 @@ class Pulse:
         changes = baton.changes
         self._restless = changes != self._changes
         self._changes = changes
-        if baton.free and not self._restless:
-            link.reader.find()  # a whole tick without anybody taking it
+        if baton.free and (not self._restless or not link.handlers.busy):
+            link.reader.look(stuck=not self._restless)
+            self._changes = baton.changes
         if self._interval is not None:
             self._check_silence(now)
             if now - self._last_beat >= self._interval:

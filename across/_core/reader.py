@@ -7,6 +7,7 @@ Layer: just below :mod:`.link`. Who reads when, and why a reader never waits for
 from __future__ import annotations
 
 import _thread
+import struct
 import threading
 
 from .calls import PendingCall
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 _MAIN = threading.main_thread().ident
 
+# For how many calls to keep a reader ready, after one had to wait for the watchdog to find one:
+# handlers that block, and calls against the direction of the last one, seldom come alone.
+EAGER = 64
+
 
 class Reader:
     """Reads for one link, in turns: a caller that waits, or a service thread."""
@@ -44,6 +49,7 @@ class Reader:
         # that comes amid receiving leaves them here.
         self._in_doubt = False
         self._late: list[Frame] = []
+        self._eager = 0  # how often to hand the baton to a service thread, rather than leave it
 
     def feed(self, data: bytes) -> None:
         """Take in what the handshake has read too much."""
@@ -57,6 +63,25 @@ class Reader:
         if self.baton.free and self.baton.try_take():
             service_threads.run(self.serve)
 
+    def look(self, stuck: bool) -> None:
+        """What the watchdog does where nobody reads: find a reader if one is wanted.
+
+        Args:
+            stuck: Nobody has read for a whole tick.
+        """
+        if not self.baton.try_take():
+            return
+        try:
+            late = self._transport.wait_readable(0.0)
+        except Cancelled:
+            late = True
+        if late:
+            self._eager = EAGER
+        if late or stuck:
+            service_threads.run(self.serve)
+        else:
+            self.baton.pass_on()
+
     def serve(self) -> None:
         """The job of a service thread that holds the baton: read, and run what the peer calls."""
         handlers = self._link.handlers
@@ -68,13 +93,13 @@ class Reader:
                 break
             woke = self._dispatch(received, None)
             if handlers.queue:
-                self.baton.pass_on()
+                freed = self._give_up()
                 handlers.work()
-                if not self.baton.try_take():
+                if not freed or not self.baton.try_take():
                     break
             elif woke:
                 # That caller probably calls again, and then reads for itself without any hand-over.
-                self.baton.pass_on()
+                self._give_up()
                 break
         context.critical = False
 
@@ -135,8 +160,24 @@ class Reader:
             if self._link.handlers.queue:
                 # A waiting caller never runs a stranger's call: it could not return meanwhile.
                 self._link.handlers.call_colleague()
-        self.baton.pass_on(call)
+        self._give_up(call)
         return in_time
+
+    def _give_up(self, call: PendingCall | None = None) -> bool:
+        """Stop reading; whether nobody in particular reads from now on.
+
+        Usually the next reader comes by itself, and soon, and waking one would cost more than all
+        the rest of a small call. If the watchdog found messages that had waited for a reader, a
+        service thread takes over at once, for a while.
+        """
+        if self._eager > 0 and self.baton.nobody_waits:
+            self._eager -= 1
+            if call is not None:
+                call.reading = False
+            service_threads.run(self.serve)
+            return False
+        self.baton.pass_on(call)
+        return True
 
     def _receive(self, timeout: float | None = None) -> list[Frame] | None:
         """Read once, as the holder of the baton; None when the link has ended."""
@@ -182,6 +223,15 @@ class Reader:
     def _dispatch(self, received: list[Frame], mine: PendingCall | None) -> bool:
         """Hand each frame to whom it concerns; whether a sleeping caller was woken."""
         woke = False
+        try:
+            woke = self._hand_out(received, mine)
+        except ProtocolError as exc:
+            self._link.fail(str(exc), exc)
+        self._in_doubt = False
+        return woke
+
+    def _hand_out(self, received: list[Frame], mine: PendingCall | None) -> bool:
+        woke = False
         for frame in received:
             kind = frame.kind
             if frame.refs:
@@ -205,7 +255,6 @@ class Reader:
                 self._dispatch_call(frame)
             else:
                 self._dispatch_other(frame)
-        self._in_doubt = False
         return woke
 
     def _dispatch_call(self, frame: Frame) -> None:
@@ -233,9 +282,10 @@ class Reader:
         elif kind == wire.CANCEL:
             self._link.handlers.cancel(frame.id)
         elif kind == wire.RELEASE:
-            numbers = memoryview(frame.payload).cast('B')
-            values = [wire.NUMBER.unpack_from(numbers, i)[0] for i in range(0, len(numbers), 8)]
-            self._link.payloads.drop(self._link.exports.release(zip(values[::2], values[1::2])))
+            if len(frame.payload) % 16:
+                raise ProtocolError('the peer sent a release that makes no sense')
+            numbers = struct.unpack(f'<{len(frame.payload) // 8}Q', frame.payload)
+            self._link.payloads.drop(self._link.exports.release(zip(numbers[::2], numbers[1::2])))
         elif kind == wire.GOODBYE:
             if self._link.state == OPEN:
                 self._link.sender.try_send(encode(wire.GOODBYE))

@@ -60,6 +60,10 @@ class Baton:
             self.free = False
             return True
 
+    @property
+    def nobody_waits(self) -> bool:
+        return not self._room
+
     def take_or_sleep(self, waiter: Waiter, timeout: float = -1) -> bool:
         """Become the reader, or sleep until woken.
 

@@ -151,11 +151,19 @@ def _parse(line: bytes) -> Greeting:
             timeout=float(fields['timeout']) if 'timeout' in fields else None,
             max_frame_size=int(fields['max_frame_size']) if 'max_frame_size' in fields else None,
         )
+        if not _is_sensible(info):
+            raise ValueError
     except (KeyError, ValueError):
         raise ProtocolError(
             f'the peer sent a greeting that makes no sense: {show_bytes(line)}'
         ) from None
     return Greeting(info.cache_tag, info)
+
+
+def _is_sensible(info: PeerInfo) -> bool:
+    timeout, limit = info.timeout, info.max_frame_size
+    # "not >" also refuses nan, which no comparison is true for.
+    return not (timeout is not None and not timeout > 0) and not (limit is not None and limit < 1)
 
 
 def _quote(text: str) -> str:
