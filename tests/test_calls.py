@@ -48,8 +48,10 @@ def multiply(value: int) -> int:
         (collections.Counter, ('aab',), collections.Counter('aab')),
         (Path.joinpath, (Path('x'), 'y'), Path('x/y')),
     ],
-    ids=['builtin', 'function', 'class', 'method', 'bound', 'class_method', 'partial', 'getter',
-         'subclass', 'unbound'],  # fmt: skip
+    ids=[
+        *('builtin', 'function', 'class', 'method', 'bound', 'classmethod', 'partial', 'getter'),
+        *('subclass', 'unbound'),
+    ],
 )
 def test_importable_functions_classes_and_instances(
     peer: Connection, func: Any, arguments: tuple[Any, ...], result: Any
