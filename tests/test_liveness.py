@@ -15,8 +15,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from across import Connection, DisconnectError, Options
-from across._core.wire.frames import CALL, HEADER, HEADER_SIZE, IDLE, RESULT, encode
-from support.ends import bare_peer, finish, greeting, pair, plain_peer, raised_by, receive
+from across._core.wire.frames import CALL, IDLE, RESULT, encode
+from support.ends import (
+    bare_peer,
+    finish,
+    greeting,
+    pair,
+    plain_peer,
+    raised_by,
+    receive,
+    receive_frame,
+)
 from support.interpreters import bare_command
 from support.waiting import MS, SECOND, wait_until
 
@@ -39,20 +48,6 @@ None
 
 def hold_lock(seconds: float) -> None:
     exec(HOLD_LOCK, {'seconds': seconds})
-
-
-def frame_from(sock: socket.socket) -> tuple[int, int, bytes]:
-    """Read a frame; its kind, its call's id, its body."""
-
-    def read(size: int) -> bytes:
-        data = b''
-        while len(data) < size:
-            data += (chunk := sock.recv(size - len(data)))
-            assert chunk
-        return data
-
-    kind, _, _, size, call_id, _ = HEADER.unpack(read(HEADER_SIZE))
-    return kind, call_id, read(size)
 
 
 # -------------------------------------------------------------------------------- heartbeats
@@ -92,7 +87,7 @@ def test_heartbeats_suit_the_more_impatient_side() -> None:
 def test_heartbeats_are_frames_of_their_own_kind() -> None:
     with plain_peer(timeout=TIMEOUT) as (_, sock):
         sock.settimeout(TIMEOUT)
-        assert [frame_from(sock)[0] for _ in range(3)] == [IDLE] * 3
+        assert [receive_frame(sock)[0] for _ in range(3)] == [IDLE] * 3
 
 
 # ------------------------------------------------------------------------- silence and the dead
@@ -163,7 +158,7 @@ def test_the_interpreter_lock_held_here() -> None:
 def test_a_process_that_was_blind_itself_does_not_blame_its_peer() -> None:
     with plain_peer(timeout=TIMEOUT) as (conn, sock):
         call = conn.submit(abs, -1)
-        while (received := frame_from(sock))[0] != CALL:
+        while (received := receive_frame(sock))[0] != CALL:
             pass
         hold_lock(3 * TIMEOUT)  # no heartbeat was sent, but nobody would have seen one
         sock.sendall(encode(RESULT, received[1]))
@@ -311,7 +306,7 @@ def test_a_slow_transfer_is_no_silence() -> None:
 def test_a_result_that_comes_in_drops_is_no_silence() -> None:
     with plain_peer(timeout=TIMEOUT) as (conn, sock):
         call = conn.submit(bytes, 1)
-        while (received := frame_from(sock))[0] != CALL:
+        while (received := receive_frame(sock))[0] != CALL:
             pass
         answer = encode(RESULT, received[1], 0, b'\x80\x05K\x01.')
         for i in range(len(answer)):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from across import Connection, DisconnectError, Options, ProtocolError
 from across._core.handshake import describe_process
+from across._core.wire.frames import HEADER, HEADER_SIZE
 from across._core.wire.greeting import encode_greeting
 from support.interpreters import bare_command
 from support.waiting import SECOND
@@ -36,6 +37,7 @@ __all__ = [
     'plain_peer',
     'raised_by',
     'receive',
+    'receive_frame',
     'run_script',
     'together',
 ]
@@ -100,6 +102,20 @@ def receive(sock: socket.socket, ending: bytes) -> bytes:
         assert byte, data
         data += byte
     return data
+
+
+def receive_frame(sock: socket.socket) -> tuple[int, int, bytes]:
+    """Read a frame; its kind, its call's id, its body."""
+
+    def read(size: int) -> bytes:
+        data = b''
+        while len(data) < size:
+            data += (chunk := sock.recv(size - len(data)))
+            assert chunk
+        return data
+
+    kind, _, _, size, call_id, _ = HEADER.unpack(read(HEADER_SIZE))
+    return kind, call_id, read(size)
 
 
 def finish(conn: Connection) -> None:
