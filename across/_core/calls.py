@@ -38,14 +38,11 @@ if TYPE_CHECKING:
 class PendingCall(Waiter):
     """A call of ours: its thread waits for the answer, unless it has a future."""
 
-    __slots__ = ('frame', 'future', 'id')
+    frame: Frame | None = None  # the answer; None when the link ended without one
+    future: CallFuture | None = None
 
-    def __init__(self, id: int, future: CallFuture | None = None) -> None:
-        self.done = self.reading = self.busy = False
-        self.errand = self.lock = None
+    def __init__(self, id: int) -> None:
         self.id = id
-        self.frame: Frame | None = None  # the answer; None when the link ended without one
-        self.future = future
 
 
 class Calls:

@@ -160,7 +160,10 @@ class Reader:
             if self._link.handlers.queue:
                 # A waiting caller never runs a stranger's call: it could not return meanwhile.
                 self._link.handlers.call_colleague()
-        self._give_up(call)
+        if self._eager:
+            self._give_up(call)
+        else:
+            self.baton.pass_on(call)
         return in_time
 
     def _give_up(self, call: PendingCall | None = None) -> bool:
@@ -223,15 +226,6 @@ class Reader:
     def _dispatch(self, received: list[Frame], mine: PendingCall | None) -> bool:
         """Hand each frame to whom it concerns; whether a sleeping caller was woken."""
         woke = False
-        try:
-            woke = self._hand_out(received, mine)
-        except ProtocolError as exc:
-            self._link.fail(str(exc), exc)
-        self._in_doubt = False
-        return woke
-
-    def _hand_out(self, received: list[Frame], mine: PendingCall | None) -> bool:
-        woke = False
         for frame in received:
             kind = frame.kind
             if frame.refs:
@@ -255,6 +249,7 @@ class Reader:
                 self._dispatch_call(frame)
             else:
                 self._dispatch_other(frame)
+        self._in_doubt = False
         return woke
 
     def _dispatch_call(self, frame: Frame) -> None:
@@ -283,7 +278,8 @@ class Reader:
             self._link.handlers.cancel(frame.id)
         elif kind == wire.RELEASE:
             if len(frame.payload) % 16:
-                raise ProtocolError('the peer sent a release that makes no sense')
+                self._link.fail('the peer sent a release that makes no sense')
+                return
             numbers = struct.unpack(f'<{len(frame.payload) // 8}Q', frame.payload)
             self._link.payloads.drop(self._link.exports.release(zip(numbers[::2], numbers[1::2])))
         elif kind == wire.GOODBYE:

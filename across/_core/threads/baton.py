@@ -18,14 +18,12 @@ class Waiter:
     All attributes are guarded by the baton's mutex.
     """
 
-    __slots__ = ('busy', 'done', 'errand', 'lock', 'reading')
-
-    def __init__(self) -> None:
-        self.done = False  # what this thread waits for has happened
-        self.reading = False  # this thread holds the baton
-        self.busy = False  # this thread runs an errand
-        self.errand: Any = None  # something that this very thread must do while it waits
-        self.lock: _thread.LockType | None = None  # made when the waiter first has to sleep
+    # On the class, as most of them never change for most waiters.
+    done = False  # what this thread waits for has happened
+    reading = False  # this thread holds the baton
+    busy = False  # this thread runs an errand
+    errand: Any = None  # something that this very thread must do while it waits
+    lock: _thread.LockType | None = None  # made when the waiter first has to sleep
 
 
 class Baton:

@@ -187,6 +187,9 @@ class Pickling:
         except Exception:
             pass  # a closure, a lock …: the next pickler knows, or says what is wrong
         else:
+            chunks = session.chunks
+            if len(chunks) == 1 and b'__main__' not in chunks[0]:
+                return
             if not session.mentions_main() or '__main__' in self.by_reference:
                 return
         session.undo()

@@ -152,16 +152,16 @@ class FrameDecoder:
         Raises:
             ProtocolError: The bytes are no frame, or announce one over the limit.
         """
-        if self.large is not None:
-            return self._received_large(count)
         memory = self._memory
-        if not self._end and count >= HEADER_SIZE:
+        if count >= HEADER_SIZE and not self._end and self.large is None:
             # One plain frame, and nothing else: what nearly every read brings.
             kind, n_buffers, n_refs, size, id, parent = HEADER.unpack_from(memory)
             if HEADER_SIZE + size == count and not n_buffers and not n_refs and kind in KINDS:
                 return [
                     _new_frame(Frame, (kind, id, parent, (), bytes(memory[HEADER_SIZE:count]), ()))
                 ]
+        if self.large is not None:
+            return self._received_large(count)
         start, end = self._start, self._end + count
         frames: list[Frame] = []
         while end - start >= HEADER_SIZE:
