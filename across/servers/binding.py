@@ -97,7 +97,7 @@ def exposed_address(sockets: list[socket.socket]) -> str | None:
 
 
 class UnixSocketFile:
-    """The file of a Unix socket, which nobody but its owner may connect to.
+    """A Unix socket that listens, and its file; nobody but the owner may connect to it.
 
     Args:
         path: Where; what an earlier server left there is removed.
@@ -123,6 +123,7 @@ class UnixSocketFile:
             self._identity = found.st_dev, found.st_ino
             # In time: nobody can connect before we listen.
             os.chmod(self.path, stat.S_IRUSR | stat.S_IWUSR)
+            self.socket.listen(BACKLOG)
         except BaseException:
             self.socket.close()
             raise

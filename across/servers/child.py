@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from across import AcrossError, Connection, Options
 
-from .leash import hold
+from .leash import hold, leave_interrupts_to_parent
 
 # Seconds that threads of user code get to finish once the connection has ended.
 LINGER_TIME = 5.0
@@ -25,11 +25,12 @@ def main() -> None:
     """Serve the socket named by the first argument, tied to the leash named by the second one."""
     sock_fd, leash = map(int, sys.argv[1:3])
     del sys.argv[1:]
+    leave_interrupts_to_parent()
     options = _read_options(leash)
-    hold(leash, options.timeout)
     os.set_inheritable(sock_fd, False)
     connection = Connection.from_socket(socket.socket(fileno=sock_fd), options=options)
     try:
+        hold(leash, options.timeout)
         with suppress(AcrossError):  # however it ended, that is the client's business
             connection.wait()
     finally:
@@ -41,7 +42,10 @@ def main() -> None:
 
 def _read_options(leash: int) -> Options:
     with open(leash, 'rb', closefd=False) as pipe:
-        options = pickle.load(pipe)
+        try:
+            options = pickle.load(pipe)
+        except EOFError:  # the parent is gone already
+            sys.exit(1)
     assert isinstance(options, Options)
     return options
 

@@ -24,8 +24,12 @@ if TYPE_CHECKING:
     import socket
     from typing import Callable
 
-# The arguments are two descriptors and the search path; `sys` needs none to be imported.
-_SCRIPT = 'import sys; sys.path[:] = sys.argv[3:]; from across.servers.child import main; main()'
+# The arguments are two descriptors and the search path; `sys` needs none to be imported. The main
+# module is left to the user's code.
+_SCRIPT = (
+    'import sys; sys.path[:] = sys.argv[3:]; '
+    '__import__("across.servers.child", fromlist=["main"]).main()'
+)
 
 
 class Child(Session):
@@ -50,7 +54,7 @@ class Child(Session):
         self._mutex = threading.Lock()  # guards `_leash`
         fds = (end,) if as_stdio else (end, sock.fileno())
         stdin, stdout = (sock.fileno(), sock.fileno()) if as_stdio else (subprocess.DEVNULL, None)
-        # See leash.hold(), which undoes it in the child.
+        # Undone in the child by leash.leave_interrupts_to_parent().
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._process = subprocess.Popen(
@@ -73,9 +77,10 @@ class Child(Session):
 
     def end(self) -> None:
         with self._mutex:
-            if self._leash >= 0:
-                os.close(self._leash)
-                self._leash = -1
+            # In this order: a Ctrl-C in between must not make us close somebody else's descriptor.
+            leash, self._leash = self._leash, -1
+            if leash >= 0:
+                os.close(leash)
 
     def kill(self) -> None:
         self._process.kill()
@@ -114,8 +119,11 @@ def start_bare_child(sock: socket.socket, timeout: float | None) -> Child:
 
     def command(end: int) -> list[str]:
         # In a namespace of its own: the main module is for the user's code.
-        hold = f'n = {{}}; exec({_leash_source()!r}, n); n["hold"]({end}, {timeout})\n'
-        return [sys.executable, '-I', '-S', '-c', hold + get_bios()]
+        script = (
+            f'n = {{}}; exec({_leash_source()!r}, n)\n'
+            f'n["leave_interrupts_to_parent"](); n["hold"]({end}, {timeout})\n'
+        )
+        return [sys.executable, '-I', '-S', '-c', script + get_bios()]
 
     return Child(command, sock, as_stdio=True)
 

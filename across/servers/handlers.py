@@ -6,7 +6,9 @@ Layer: servers.
 from __future__ import annotations
 
 import abc
+import math
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 # Seconds that connections get to end once they are cancelled, which takes them milliseconds.
 CANCEL_WAIT = 5.0
+# Seconds after which a wait looks for signals: one that comes just as the main thread begins to
+# wait for a lock does not end that.
+SIGNAL_DELAY = 0.5
 
 
 class ConnectionHandler(abc.ABC):
@@ -163,12 +168,12 @@ class Pool(ConnectionHandler):
     def _wait_for_end(self, timeout: float | None) -> None:
         """Wait until all sessions are over, or cancelled, or the time is up."""
         cancelled = self._cancelled
+        end = math.inf if timeout is None else time.monotonic() + timeout
         with self._changed:
-            self._changed.wait_for(
-                lambda: not self._sessions or self._cancelled != cancelled, timeout
-            )
+            while self._sessions and self._cancelled == cancelled and time.monotonic() < end:
+                self._changed.wait(min(end - time.monotonic(), SIGNAL_DELAY))
 
-    def abandon(self) -> None:
+    def _abandon(self) -> None:
         self._closing = True
         self._changed = threading.Condition()
         for session in self._sessions:

@@ -8,46 +8,78 @@ that have nothing but their standard library.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import threading
 import time
 
+TYPE_CHECKING = False  # importing `typing` would cost a bare interpreter milliseconds
+if TYPE_CHECKING:
+    from typing import Any
+
 # Seconds. Without any limit, a client that is stopped would keep a child that its parent has left.
 LONGEST_TIME = 60.0
+SIGNAL_PAUSE = 0.1
+LONGEST_WAIT = 7 * 24 * 3600.0  # poll() counts milliseconds in a C int
+
+
+def leave_interrupts_to_parent() -> None:
+    """Let SIGINT have no effect; called in the main thread, before there are others.
+
+    A Ctrl-C at the terminal goes to the whole group, and what becomes of it the parent decides. It
+    has blocked the signal until there is a handler. SIG_IGN, and a blocked signal, would be
+    inherited by programs started here.
+    """
+    signal.signal(signal.SIGINT, _ignore)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT, signal.SIGTERM])
 
 
 def hold(leash: int, timeout: float | None) -> None:
     """Tie this process to its parent; called once, in the main thread.
 
+    SIGTERM from then on ends the main thread wherever it is, which closes the connection on its way
+    out. It also comes from service managers, which send it to a server and all its children.
+
     Args:
         leash: Descriptor of the reading end.
-        timeout: Seconds to end in, once told; None for the longest time.
+        timeout: Seconds to end in, once told, None for the longest time. A bare interpreter also
+            ends if it has not got the library in that time; None is no limit for that.
     """
     os.set_inheritable(leash, False)
-    # SIGTERM ends the main thread wherever it is, which closes the connection on its way out. It
-    # also comes from service managers, which send it to a server and all its children.
     signal.signal(signal.SIGTERM, _terminate)
-    # A Ctrl-C at the terminal goes to the whole group, and what becomes of it the parent decides.
-    # It was blocked until there is a handler; SIG_IGN would be inherited by programs started here.
-    signal.signal(signal.SIGINT, _ignore)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT, signal.SIGTERM])
+    sys.excepthook = _report
     threading.Thread(target=_watch, args=(leash, timeout), daemon=True).start()
 
 
 def _watch(leash: int, timeout: float | None) -> None:
-    try:
-        os.read(leash, 1)
-    except OSError:
-        pass  # user code closed all descriptors that it did not know: there is no way to tell
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(LONGEST_TIME if timeout is None else timeout)
+    poll = select.poll()
+    poll.register(leash, 0)  # its end is reported unasked
+    if not poll.poll(None if timeout is None else min(timeout, LONGEST_WAIT) * 1000):
+        if 'across' not in sys.modules:
+            os._exit(1)
+        poll.poll()
+    end = time.monotonic() + (LONGEST_TIME if timeout is None else timeout)
+    while time.monotonic() < end:
+        # Again and again: one that comes just as the main thread begins to wait does not wake it.
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(SIGNAL_PAUSE)
     os._exit(1)
 
 
 def _terminate(signum: int, frame: object) -> None:
     signal.signal(signum, _ignore)  # a second one must not interrupt the closing
     sys.exit()
+
+
+def _report(kind: Any, exc: Any, traceback: Any) -> None:
+    # An error of the BIOS script itself comes from what a stranger sent to it. A port scanner must
+    # not fill the output of the server with tracebacks.
+    frame = traceback
+    while frame is not None and frame.tb_frame.f_code.co_filename == '<string>':
+        frame = frame.tb_next
+    if traceback is None or frame is not None:
+        sys.__excepthook__(kind, exc, traceback)
 
 
 def _ignore(signum: int, frame: object) -> None:

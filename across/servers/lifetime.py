@@ -18,7 +18,7 @@ class Mortal(Protocol):
 
     def close(self) -> None: ...
 
-    def abandon(self) -> None:
+    def _abandon(self) -> None:
         """In a forked child: close our copies of descriptors, leave all else to the parent.
 
         Takes no lock: its holder may not exist here.
@@ -42,7 +42,7 @@ def _at_exit() -> None:
 
 def _after_fork() -> None:
     for mortal in list(_mortals):
-        mortal.abandon()
+        mortal._abandon()
     _mortals.clear()
 
 

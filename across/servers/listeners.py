@@ -11,21 +11,24 @@ import signal
 import socket
 import sys
 import threading
+import time
 import warnings
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from . import lifetime
 from .binding import BACKLOG, UnixSocketFile, bind_tcp, exposed_address
-from .handlers import ConnectionHandler, LocalConnectionHandler
+from .handlers import SIGNAL_DELAY, ConnectionHandler, LocalConnectionHandler
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
-    from typing import Any
+    from typing import Any, Callable
 
 # Seconds after which a listener that had no resources for a connection tries again.
 RETRY_PAUSE = 0.1
+# Seconds between two messages about that.
+COMPLAINT_PAUSE = 60.0
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN)
 
 
@@ -59,24 +62,33 @@ class Server:
         handler: ConnectionHandler | None = None,
         max_connections: int | None = None,
     ) -> None:
+        # Not above, as the children import this module, too. Nor when first needed: then there may
+        # be no descriptor left to read it with.
+        import logging
+
         _check_arguments(handler, max_connections)
         if not sockets:
             raise ValueError('a server needs a socket to listen on')
         self._handler = LocalConnectionHandler() if handler is None else handler
         self._limit = max_connections
+        self._log = logging.getLogger('across.servers').error
+        self._next_complaint = 0.0
         self._sockets = list(sockets)
         self._addresses = [_address(sock) for sock in sockets]
         self._file: UnixSocketFile | None = None
         self._stopping = threading.Event()
         self._stopped = threading.Event()
         self._closing = threading.RLock()  # who comes second waits until all is closed
-        self._wakeup, self._alarm = socket.socketpair()
-        self._alarm.setblocking(False)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._wakeup, selectors.EVENT_READ)
+        self._start()
+
+    def _start(self) -> None:
         for sock in self._sockets:
             sock.listen(BACKLOG)
             sock.setblocking(False)  # the client may be gone again before it is accepted
+        self._wakeup, self._alarm = socket.socketpair()
+        self._alarm.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        for sock in (*self._sockets, self._wakeup):
             self._selector.register(sock, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._serve, name='across-listener', daemon=True)
         self._thread.start()
@@ -163,7 +175,8 @@ class Server:
 
     def wait(self) -> None:
         """Wait until another thread cancels or closes the server."""
-        self._stopped.wait()
+        while not self._stopped.wait(SIGNAL_DELAY):
+            pass
 
     def cancel(self) -> None:
         """Accept no more, and cancel all connections, without waiting; then comes :meth:`close`."""
@@ -192,7 +205,7 @@ class Server:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def abandon(self) -> None:
+    def _abandon(self) -> None:
         """In a forked child: the server is the parent's."""
         self._stopping, self._stopped = threading.Event(), threading.Event()
         self._stopped.set()
@@ -223,15 +236,14 @@ class Server:
         except (BlockingIOError, ConnectionError):
             return  # that client is gone
         except OSError as exc:
-            _log('cannot accept a connection, trying again: %s', exc)
-            self._stopping.wait(RETRY_PAUSE)
+            self._wait_for_resources(exc)
             return
         sock.setblocking(True)  # a child may have it as its standard input
         if self._limit is not None and self.connection_count >= self._limit:
             _turn_away(sock, f'this server has its {self._limit} connections already')
             return
         while not self._hand_over(sock):
-            if self._stopping.wait(RETRY_PAUSE):
+            if self._stopping.is_set():
                 sock.close()
 
     def _hand_over(self, sock: socket.socket) -> bool:
@@ -240,12 +252,19 @@ class Server:
             self._handler.handle_socket(sock)
         except Exception as exc:
             if isinstance(exc, OSError) and exc.errno in _EXHAUSTED and sock.fileno() >= 0:
-                _log('cannot handle a connection, trying again: %s', exc)
+                self._wait_for_resources(exc)
                 return False
             sock.close()
             if not self._stopping.is_set():
-                _log('a connection was not handled', exc_info=exc)
+                self._log('a connection was not handled', exc_info=exc)
         return True
+
+    def _wait_for_resources(self, exc: OSError) -> None:
+        now = time.monotonic()
+        if now >= self._next_complaint:
+            self._next_complaint = now + COMPLAINT_PAUSE
+            self._log('cannot take a connection, will try again and again: %s', exc)
+        self._stopping.wait(RETRY_PAUSE)
 
 
 def run_tcp(host: str, port: int, *, handler: ConnectionHandler | None = None) -> None:
@@ -265,8 +284,7 @@ def run_tcp(host: str, port: int, *, handler: ConnectionHandler | None = None) -
 
     Threads: SIGTERM is only seen to in the main thread, and where nobody else does.
     """
-    with _terminated_like_interrupted():
-        _run(Server.listen_tcp(host, port, handler=handler))
+    _run(lambda: Server.listen_tcp(host, port, handler=handler))
 
 
 def run_unix(path: str | os.PathLike[str], *, handler: ConnectionHandler | None = None) -> None:
@@ -280,20 +298,24 @@ def run_unix(path: str | os.PathLike[str], *, handler: ConnectionHandler | None 
     Raises:
         OSError: Another server listens there, or there is a file that is no socket.
     """
+    _run(lambda: Server.listen_unix(path, handler=handler))
+
+
+def _run(listen: Callable[[], Server]) -> None:
+    server = None
     with _terminated_like_interrupted():
-        _run(Server.listen_unix(path, handler=handler))
-
-
-def _run(server: Server) -> None:
-    try:
-        server.wait()
-    except KeyboardInterrupt:
-        pass
-    try:
-        server.close()
-    except KeyboardInterrupt:
-        server.cancel()
-        server.close()
+        try:
+            server = listen()
+            server.wait()
+        except KeyboardInterrupt:
+            pass
+        if server is None:
+            return
+        try:
+            server.close()
+        except KeyboardInterrupt:
+            server.cancel()
+            server.close()
 
 
 @contextmanager
@@ -352,8 +374,3 @@ def _turn_away(sock: socket.socket, text: str) -> None:
         while sock.recv(4096):
             pass
 
-
-def _log(text: str, *args: object, exc_info: BaseException | None = None) -> None:
-    import logging
-
-    logging.getLogger('across.servers').error(text, *args, exc_info=exc_info)
