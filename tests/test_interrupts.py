@@ -146,12 +146,12 @@ from across import Connection, DisconnectError
 conn = Connection.from_command(sys.argv[1:])
 conn.call(int)
 data = bytes({size})
-print('ready', flush=True)
-while True:
-    try:
+try:
+    print('ready', flush=True)
+    while True:
         conn.call(bytearray, data)
-    except KeyboardInterrupt:
-        break
+except KeyboardInterrupt:
+    pass
 try:
     print(conn.call(abs, -1) == 1, flush=True)
 except DisconnectError as exc:
