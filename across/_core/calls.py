@@ -19,7 +19,6 @@ from .wire.frames import (
     CALL,
     CANCEL,
     FAILURE,
-    HEADER_SIZE,
     POST,
     RESULT,
     encode,
@@ -117,12 +116,11 @@ class Calls:
                 raise self._too_large(len(packed))
             return encode(kind, call_id, parent, packed), False, []
         assert not isinstance(packed, bytes)
-        parts = encode_parts(kind, call_id, parent, packed.payload, packed.buffers, packed.refs)
-        size = sum(map(len, parts)) - HEADER_SIZE
-        if size > link.send_limit:
+        if packed.size > link.send_limit:
             link.payloads.drop_exports(packed.exported)
-            raise self._too_large(size)
-        return parts, size > LARGE, packed.exported
+            raise self._too_large(packed.size)
+        parts = encode_parts(kind, call_id, parent, packed.payload, packed.buffers, packed.refs)
+        return parts, packed.size > LARGE, packed.exported
 
     def _too_large(self, size: int) -> OperationError:
         link = self._link

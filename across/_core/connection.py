@@ -292,7 +292,7 @@ class Connection:
         """
         self._link.wait_ended()
         if not self._link.clean:
-            self._raise()
+            raise self._link.broken()
 
     def cancel(self) -> None:
         """Abort everything, now: whatever waits on this connection gets a :exc:`DisconnectError`.
@@ -315,7 +315,7 @@ class Connection:
             DisconnectError: The connection had been broken, or cancelled, before.
         """
         if self._link.close() and not self._link.clean:
-            self._raise()
+            raise self._link.broken()
 
     def __enter__(self) -> Connection:
         """Wait until the connection is made."""
@@ -323,7 +323,7 @@ class Connection:
         try:
             link.wait_open()
             if not link.is_up:
-                self._raise()
+                raise self._link.broken()
         except BaseException:
             link.cancel('the connection could not be made')
             link.close()
@@ -341,11 +341,6 @@ class Connection:
         link = self._link
         states = ('new', 'connecting', 'connected', 'closing', 'closed')
         return f'<Connection to {link.name}, {states[link.state]}>'
-
-    def _raise(self) -> None:
-        if isinstance(self._link.cause, ProtocolError):
-            raise self._link.cause
-        raise self._link.disconnected()
 
 
 def get_connection() -> Connection:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from .link import Link
 
 STREAMS = {1: 'stdout', 2: 'stderr'}
-# What a pipe holds on Linux: one read takes it all.
-READ_SIZE = 1 << 16
+# Small enough for the least limit that a peer may set for messages (option max_frame_size).
+READ_SIZE = 1 << 15
 # How many bytes may be on their way, or waiting to be shown by the peer.
 WINDOW = 1 << 20
 

@@ -13,7 +13,7 @@ from .errors import OperationError, sentence
 from .threads.cache import service_threads
 from .threads.context import context
 from .values.pickling import Packed
-from .wire.frames import FAILURE, HEADER_SIZE, RESULT, Frame, encode, encode_parts
+from .wire.frames import FAILURE, RESULT, Frame, encode, encode_parts
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 # How often (seconds) a thread that waits for a post looks whether it should go on doing so.
 _LOOK_AGAIN = 0.05
+
+# Of an error that stands for one that is too large to be sent.
+_LONGEST_TEXT = 2000
 
 
 class CurrentCall:
@@ -164,77 +167,80 @@ class Handlers:
     def run(self, call: CurrentCall) -> None:
         """Run a call in this thread, and answer it."""
         link = self._link
-        frame = call._frame
-        if self.posts_arrived != self.posts_done and not frame.parent:
-            self.run_posts()  # they came first
-        if call.cancelled:
-            del self._running[frame.id]
-            link.payloads.give_back_unread(frame)
-            return
         outer_call, outer_connection = context.call, context.connection
         outer_critical = context.critical
         context.call, context.connection = call, link.owner
         context.critical = False
         value = None
         try:
+            if self.posts_arrived != self.posts_done and not call._frame.parent:
+                self.run_posts()  # they came first
+            kind = RESULT
             try:
-                value = self._run(frame)
-                packed: bytes | Packed | None = (
-                    None if value is None else link.payloads.pickling.dumps(value, 'the result')
-                )
-                kind = RESULT
+                value = self._run(call)
+                packed = None if value is None else self._pack_result(value)
             except BaseException as exc:
-                packed = self._pack_failure(exc)
                 kind = FAILURE
+                packed = self._pack_failure(exc)
                 value = exc
             if link.forwarding is not None:
                 link.forwarding.flush()
         finally:
             context.call, context.connection = outer_call, outer_connection
             context.critical = outer_critical
-            self._running.pop(frame.id, None)
+            self._running.pop(call.id, None)
         self._answer(call, kind, packed)
         del value  # only now: a proxy in it must not be released ahead of the answer
 
-    def _pack_failure(self, exc: BaseException) -> bytes | Packed:
-        """Pack an exception; what can't be packed must not end the thread."""
-        payloads = self._link.payloads
-        try:
-            return payloads.pack_failure(exc)
-        except Exception as reason:
-            if not self._link.is_up:
-                return b''  # nobody will read it
-            text = f'{type(exc).__name__} was raised, and cannot be sent: {sentence(reason)}'
-            return payloads.pack_failure(OperationError(text))
-
-    def _run(self, frame: Frame) -> Any:
-        func, args, kwargs = self._link.payloads.unpack(frame)
+    def _run(self, call: CurrentCall) -> Any:
+        if call.cancelled:
+            self._link.payloads.give_back_unread(call._frame)
+            return None
+        func, args, kwargs = self._link.payloads.unpack(call._frame)
         if type(func) is str:
             return operations.TABLE[func](self._link, *args)
         return operations.call(func, args, kwargs)
 
+    def _pack_result(self, value: Any) -> bytes | Packed:
+        packed = self._link.payloads.pickling.dumps(value, 'the result')
+        self._check_size(packed, 'result')
+        return packed
+
+    def _pack_failure(self, exc: BaseException) -> bytes | Packed:
+        """Pack an exception; one that can't be sent must not leave the caller without an answer."""
+        payloads = self._link.payloads
+        try:
+            packed = payloads.pack_failure(exc)
+            self._check_size(packed, 'exception')
+        except Exception as reason:
+            if not self._link.is_up:
+                return b''  # nobody will read it
+            why = str(reason) if isinstance(reason, OperationError) else sentence(reason)
+            text = f'{type(exc).__name__} was raised over there, and cannot be sent: {why}'
+            return payloads.pack_failure(OperationError(text[:_LONGEST_TEXT]))
+        return packed
+
+    def _check_size(self, packed: bytes | Packed, what: str) -> None:
+        link = self._link
+        size = len(packed) if isinstance(packed, bytes) else packed.size
+        if size > link.send_limit:
+            if not isinstance(packed, bytes):
+                link.payloads.drop_exports(packed.exported)
+            raise OperationError(
+                f'the {what} takes {size} bytes, and {link.peer_name} accepts messages of up to '
+                f'{link.send_limit} bytes (option max_frame_size over there)'
+            )
+
     def _answer(self, call: CurrentCall, kind: int, packed: bytes | Packed | None) -> None:
         link = self._link
-        exported: list[int] = []
         if packed is None or isinstance(packed, bytes):
-            payload = packed or b''
-            frame: Any = encode(kind, call.id, 0, payload)
-            size = len(payload)
+            if not call.cancelled:
+                link.sender.reply(encode(kind, call.id, 0, packed or b''))
+        elif call.cancelled:
+            link.payloads.drop_exports(packed.exported)
         else:
-            frame = encode_parts(kind, call.id, 0, packed.payload, packed.buffers, packed.refs)
-            size = sum(map(len, frame)) - HEADER_SIZE
-            exported = packed.exported
-        if call.cancelled:
-            link.payloads.drop_exports(exported)
-        elif size > link.send_limit:
-            link.payloads.drop_exports(exported)
-            what = 'result' if kind == RESULT else 'exception'
-            limit = f'{link.peer_name} accepts messages of up to {link.send_limit} bytes'
-            text = f'the {what} takes {size} bytes, and {limit} (option max_frame_size over there)'
-            error = OperationError(text)
-            self._answer(call, FAILURE, self._pack_failure(error))
-        else:
-            link.sender.reply(frame, exported)
+            parts = encode_parts(kind, call.id, 0, packed.payload, packed.buffers, packed.refs)
+            link.sender.reply(parts, packed.exported)
 
     # -------------------------------------------------------------------------------- posts
 
@@ -261,6 +267,7 @@ class Handlers:
     def _run_post(self, frame: Frame) -> None:
         link = self._link
         outer, context.connection = context.connection, link.owner
+        outer_critical, context.critical = context.critical, False
         try:
             func, args, kwargs = link.payloads.unpack(frame)
             if type(func) is str:
@@ -271,6 +278,7 @@ class Handlers:
             link.log('WARNING', f'a message of the peer failed: {exc!r}')
         finally:
             context.connection = outer
+            context.critical = outer_critical
 
 
 for _public in (CurrentCall, current_call, check_cancelled):

@@ -73,8 +73,17 @@ def shake_hands(link: Link) -> None:
         greeting = _receive(link, decoder, deadline)
         if greeting.info is None:
             raise ProtocolError('the peer asks for the library again and again')
+    _know_modules_of(greeting.info)
     link.log('INFO', f'connected to {greeting.info}, process {greeting.info.pid}')
     link.open(greeting.info, decoder.rest)
+
+
+def _know_modules_of(peer: PeerInfo) -> None:
+    """Let pickles of another version find what has moved in the standard library."""
+    if peer.version >= (3, 13) and sys.version_info < (3, 13):
+        import pathlib
+
+        sys.modules.setdefault('pathlib._local', pathlib)  # where 3.13 says that its paths are
 
 
 def _boot(link: Link, cache_tag: str, deadline: _Deadline) -> None:
@@ -113,6 +122,9 @@ def _receive(link: Link, decoder: GreetingDecoder, deadline: _Deadline) -> Greet
 
 
 def _ended(link: Link, decoder: GreetingDecoder) -> Exception:
-    if decoder.is_empty:
-        return ConnectionError(f'{link.transport.ending()} before the handshake')
-    return ProtocolError(f'{decoder.describe()}; then {link.transport.ending()}')
+    ending = link.transport.ending()
+    if not decoder.is_empty:
+        return ProtocolError(f'{decoder.describe()}; then {ending}')
+    if ' ended with status ' in ending:
+        return ConnectionError(f'{ending} before the handshake; its standard error says why')
+    return ConnectionError(f'{ending} before the handshake')

@@ -15,7 +15,7 @@ import time
 
 from . import debug
 from .calls import Calls, interrupted_critical_section
-from .errors import DisconnectError, ProtocolError, sentence
+from .errors import AcrossError, DisconnectError, ProtocolError, sentence
 from .handlers import Handlers
 from .payloads import Payloads
 from .pulse import Pulse
@@ -191,12 +191,19 @@ class Link:
 
     def disconnected(self) -> DisconnectError:
         """The error that says why this link has ended; a new one for each who asks."""
-        reason = self.reason or 'it is closed'
-        if self.name not in reason:
-            reason = f'no connection to {self.name}: {reason}'
-        error = DisconnectError(reason)
+        error = DisconnectError(self._describe_end())
         error.__cause__ = self.cause
         return error
+
+    def broken(self) -> AcrossError:
+        """The same, for those who are told of a breach of the protocol as such."""
+        if isinstance(self.cause, ProtocolError):
+            return type(self.cause)(self._describe_end())
+        return self.disconnected()
+
+    def _describe_end(self) -> str:
+        reason = self.reason or 'it is closed'
+        return reason if self.name in reason else f'no connection to {self.name}: {reason}'
 
     def fail(self, reason: str, cause: BaseException | None = None, clean: bool = False) -> None:
         """End the link: all that waits on it gets an error, now. Only the first reason counts."""
@@ -233,6 +240,8 @@ class Link:
             return False
         try:
             self.wait_open()
+            if self.cancel_reason is not None:
+                self.fail(self.cancel_reason)
             if self.state == OPEN:
                 self._say_goodbye()
         except DisconnectError:

@@ -88,9 +88,20 @@ class ProcessTransport(DescriptorTransport):
     def connect(self, timeout: float | None) -> None:
         self._check_cancelled()
         if self._process is None:
-            self._adopt(_spawn(self._args))
+            self._adopt(self._spawn())
         super().connect(timeout)
         _enlarge_pipes(self._in_fd, self._out_fd)
+
+    def _spawn(self) -> subprocess.Popen[Any]:
+        command = os.fsdecode(self._args[0])
+        try:
+            return _spawn(self._args)
+        except FileNotFoundError as exc:
+            problem = f'there is no command {command!r} on this machine'
+            raise FileNotFoundError(exc.errno, f'cannot start {self.name}: {problem}') from exc
+        except PermissionError as exc:
+            problem = f'{command!r} may not be executed'
+            raise PermissionError(exc.errno, f'cannot start {self.name}: {problem}') from exc
 
     def _adopt(self, process: subprocess.Popen[Any]) -> None:
         assert process.stdin is not None

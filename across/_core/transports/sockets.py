@@ -253,9 +253,12 @@ class _Dialing:
         return OSError(codes.pop(), text) if len(codes) == 1 else OSError(text)
 
     def _outcomes(self) -> str:
-        outcomes = [f'{name}: {os.strerror(code)}' for name, code in self._failures]
-        outcomes += [f'{name}: no answer' for _, name in self._pending.values()]
-        return ', '.join(outcomes)
+        outcomes = [(name, os.strerror(code)) for name, code in self._failures]
+        outcomes += [(name, 'no answer') for _, name in self._pending.values()]
+        # An address that was given as such need not be said twice.
+        return ', '.join(
+            outcome if name == self._name else f'{name}: {outcome}' for name, outcome in outcomes
+        )
 
 
 def _resolve(host: str, port: int) -> list[tuple[int, Any]]:

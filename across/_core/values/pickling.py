@@ -39,7 +39,7 @@ def _same(value: Any) -> Any:
 class Packed:
     """A pickled value with large buffers or references, ready to be laid out in a frame."""
 
-    __slots__ = ('buffers', 'exported', 'payload', 'refs')
+    __slots__ = ('buffers', 'exported', 'payload', 'refs', 'size')
 
     def __init__(self, session: Packing) -> None:
         """Take all out of a session."""
@@ -48,6 +48,9 @@ class Packed:
         self.refs += [ref_id << 1 | OWNED for ref_id in session.owned]
         #: Ids of our objects among the refs, to be dropped if the frame is never sent.
         self.exported = session.exported
+        #: Bytes of all that goes into a frame.
+        self.size = sum(map(len, self.payload)) + 8 * (len(self.refs) + len(self.buffers))
+        self.size += sum(view.nbytes for _, view in self.buffers)
         session.chunks.clear()
         session.exported, session.owned = [], []
 
@@ -224,6 +227,7 @@ class Pickling:
                 return False
             return True
 
+        value, root = _as_written(value, root)
         found = explain_unpicklable(value, can_pickle, root)
         return f'{found or f"cannot pickle {root}"} ({type(exc).__name__}: {exc})'
 
@@ -252,6 +256,20 @@ def _ignore(_: Any) -> None:
 
 class _Nowhere:
     write = staticmethod(_ignore)
+
+
+def _as_written(value: Any, root: str) -> tuple[Any, str]:
+    """The call as its user wrote it, where the name of an operation stands for the function."""
+    if type(value) is not tuple or len(value) != 3 or type(value[0]) is not str:
+        return value, root
+    name, args, _ = value
+    if name == 'call_ref':
+        return args, root
+    if name == 'method':
+        return (getattr, *args[2:]), root
+    if name == 'execute':
+        return (exec, args[:1], args[1]), root
+    return args[0] if args else None, 'the object'
 
 
 def _split(chunks: Sequence[Any]) -> tuple[list[Any], list[tuple[int, memoryview]]]:

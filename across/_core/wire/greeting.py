@@ -123,8 +123,9 @@ def show_bytes(data: bytes, limit: int = 500) -> str:
     except UnicodeDecodeError:
         text = ''
     if not text or not all(char.isprintable() or char in '\r\n\t' for char in text):
+        shown = data[:60]  # nobody reads more of that
         text = repr(shown)[1:]
-    return text + (' …' if len(data) > limit else '')
+    return text + (' …' if len(data) > len(shown) else '')
 
 
 def _parse(line: bytes) -> Greeting:
