@@ -77,6 +77,6 @@ class Pulse:
             self._silence = 0.0
             return
         # That this process itself was stopped, or busy in C code, says nothing about the peer.
-        self._silence += min(elapsed, max(2 * DOZE, timeout / HEARTBEATS))
+        self._silence += min(elapsed, timeout / HEARTBEATS)
         if self._silence >= timeout:
             link.fail(f'the peer was silent for {timeout:g} s')
