@@ -17,6 +17,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+import across
 from across import Connection, DisconnectError, Options, ProtocolError
 from across._core.handshake import describe_process
 from across._core.wire.frames import HEADER, HEADER_SIZE
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = [
+    'AT_ONCE',
+    'WORK',
     'Script',
+    'at_once',
     'bare_peer',
     'finish',
     'greeting',
@@ -39,8 +43,38 @@ __all__ = [
     'receive',
     'receive_frame',
     'run_script',
+    'run_work',
+    'stay',
     'together',
 ]
+
+
+# Far more than anything takes that waits for nothing, and less than any timeout it might wait for.
+AT_ONCE = 2 * SECOND
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """A block that must wait for no timeout."""
+    start = time.monotonic()
+    yield
+    assert time.monotonic() - start < AT_ONCE
+
+
+WORK: list[Callable[[], object]] = []
+
+
+def run_work() -> object:
+    """Go by reference to another connection of this process; runs what the test has appended."""
+    return WORK[-1]()
+
+
+def stay(entered: threading.Semaphore | None = None) -> None:
+    """Run, as a call of a peer, until nobody waits for it."""
+    if entered is not None:
+        entered.release()
+    while not across.current_call().cancelled:
+        time.sleep(0.001)
 
 
 @contextmanager
