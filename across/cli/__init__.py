@@ -5,6 +5,7 @@
 `targets`      what is written for TARGET, and connections to it
 `commands`     one module for each subcommand
 `near`         a session of remote code as this side sees it: streams, Ctrl-C
+`interrupts`   waiting for Ctrl-C and for something else at the same time
 `far`          the same on the other side; a bare peer fetches it
 =============  ======================================================================
 

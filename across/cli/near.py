@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator
 from across import ref
 
 from . import far
+from .interrupts import INTERRUPTED, Events
 from .targets import connect
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Terminal:
     """Our standard streams, as the other side may use them.
 
     Standard input is read without a buffer of Python's: a thread that waits in there when the
-    program ends would stop the interpreter from ending in order.
+    program ends would stop the interpreter from ending in order. There is one for each program.
 
     Args:
         by_line: Whether a read gets one line at most: what follows it may be for somebody else.
@@ -79,10 +80,6 @@ class Terminal:
             os.write(self._alarm, b'x')
         return self._waiting
 
-    def close(self) -> None:
-        os.close(self._wakeup)
-        os.close(self._alarm)
-
     def _receive(self) -> bytes:
         if sys.stdin is None:
             return b''  # descriptor 0 is something else then
@@ -109,6 +106,7 @@ class Session:
     def __init__(self, connection: Connection, forwards: bool, by_line: bool) -> None:
         self.terminal = Terminal(by_line)
         self.connection = connection
+        self._events = Events()
         self.far = connection.call_ref(far.Session, ref(self.terminal), not forwards)
 
     def run(self, method: Callable[..., far.Outcome], *args: Any) -> far.Outcome:
@@ -116,21 +114,32 @@ class Session:
 
         The first Ctrl-C is raised over there. The second one is raised here.
         """
-        from concurrent.futures import wait
+        import signal
 
-        future = self.connection.submit(method, self.far, *args)
-        try:
-            wait([future])
-        except KeyboardInterrupt:
-            if not self.terminal.interrupt():
-                self.connection.submit(far.Session.interrupt, self.far)
-            stopped = wait([future], STOP_TIME).done
-            # It may have begun to read just then.
-            if not stopped and not self.terminal.interrupt():
-                _show_error('across: waiting for the code to stop; Ctrl-C once more leaves it\n')
+        with self._events.watched(signal.SIGINT):
+            future = self.connection.submit(method, self.far, *args)
+            future.add_done_callback(lambda future: self._events.tell_done())
+            if self._events.wait() == INTERRUPTED:
+                self._stop()
         outcome: far.Outcome = future.result()
         _show_error(outcome.error)
         return outcome
+
+    def _stop(self) -> None:
+        """Interrupt the code, and wait until it has ended."""
+        self._interrupt()
+        event = self._events.wait(STOP_TIME)
+        if event is None:
+            # It may have begun to read just then; that would have to be ended here.
+            if not self.terminal.interrupt():
+                _show_error('across: waiting for the code to stop; Ctrl-C once more leaves it\n')
+            event = self._events.wait()
+        if event == INTERRUPTED:
+            raise KeyboardInterrupt
+
+    def _interrupt(self) -> None:
+        if not self.terminal.interrupt():
+            self.connection.submit(far.Session.interrupt, self.far)
 
 
 @contextmanager
@@ -162,11 +171,7 @@ def session(
         if args.export:
             connection.export(*args.export)
         with _watched_output(connection.cancel):
-            session = Session(connection, forwards, by_line)
-            try:
-                yield session
-            finally:
-                session.terminal.close()
+            yield Session(connection, forwards, by_line)
 
 
 class _Output(io.FileIO):

@@ -116,19 +116,32 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._fd, text.encode())
 
-    def read_until(self, pattern: str) -> str:
+    def press_until(self, key: str, pattern: str) -> str:
+        """Press a key, and once more each second, until the screen shows a pattern.
+
+        For Ctrl-C at a prompt: just when that appears, the readline module may miss a signal.
+        """
+        for _ in range(10):
+            self.type(key)
+            try:
+                return self.read_until(pattern, SECOND)
+            except AssertionError:
+                continue
+        raise AssertionError(f'{pattern!r} is not on the screen: {self._screen!r}')
+
+    def read_until(self, pattern: str, timeout: float = TIMEOUT) -> str:
         """Read the screen up to where it shows a pattern, which must come soon.
 
         Returns:
             What is new on it, the pattern included.
         """
-        deadline = time.monotonic() + TIMEOUT
+        deadline = time.monotonic() + timeout
         while True:
             found = re.search(pattern, self._screen)
             if found:
                 shown, self._screen = self._screen[: found.end()], self._screen[found.end() :]
                 return shown
-            ready, _, _ = select.select([self._fd], [], [], deadline - time.monotonic())
+            ready, _, _ = select.select([self._fd], [], [], max(0, deadline - time.monotonic()))
             assert ready, f'{pattern!r} is not on the screen: {self._screen!r}'
             data = self._receive()
             assert data, f'{pattern!r} is not on the screen, and will not be: {self._screen!r}'

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 import across
@@ -112,7 +112,7 @@ def test_second_ctrl_c_leaves_code_that_does_not_stop() -> None:
         assert program.stderr.readline() == expected
         program.send_signal(signal.SIGINT)
         assert program.finish() == (130, '', '')
-    wait_until(lambda: not os.path.exists(f'/proc/{pid}'), 'the end of the interpreter')
+    wait_until(lambda: not psutil.pid_exists(pid), 'the end of the interpreter')
 
 
 def test_reader_of_the_output_that_leaves() -> None:

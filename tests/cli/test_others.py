@@ -9,11 +9,13 @@ import socket
 import stat
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
-from across import Connection
+from across import Connection, DisconnectError
 from cli.program import run_program, running, serving
 from support.interpreters import Interpreter, bare_command
+from support.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,6 +100,31 @@ def test_signals_end_it_with_connections_open(number: signal.Signals) -> None:
             result = client.finish()
     assert (result.status, result.out) == (1, '')
     assert result.err.startswith('across: no connection to ')
+
+
+def test_second_signal_does_not_wait_for_clients() -> None:
+    with running('serve', 'tcp://127.0.0.1:0') as server:
+        target = server.read_line().partition('listening on ')[2]
+        host, port = target.partition('://')[2].split(':')
+        with Connection.from_tcp(host, int(port)) as conn:
+            pid = conn.call(os.getpid)
+            os.kill(pid, signal.SIGSTOP)  # it won't end by itself
+            server.send_signal(signal.SIGTERM)
+            wait_until(lambda: refuses(host, int(port)), 'the server to stop listening')
+            server.send_signal(signal.SIGTERM)
+            assert server.finish() == (0, '', '')
+            wait_until(lambda: not psutil.pid_exists(pid), 'the end of the process')
+            conn.cancel()
+            with pytest.raises(DisconnectError):
+                conn.close()
+
+
+def refuses(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def test_exposed_address_is_warned_about() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 import warnings
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
+from across.cli.interrupts import INTERRUPTED, Events
 from across.cli.targets import Target, parse_endpoint
 
 if TYPE_CHECKING:
@@ -40,21 +42,30 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     warnings.showwarning = _show_warning  # type: ignore[assignment]  # takes fewer by name
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    server = _listen(args.endpoint, _make_handler(args.handler))
-    try:
-        for address in server.addresses:
-            print(f'listening on {_shown(address)}', flush=True)
-        server.wait()
-    except KeyboardInterrupt:
-        pass
-    finally:
+    events = Events()
+    with events.watched(signal.SIGINT, signal.SIGTERM):
+        server = _listen(args.endpoint, _make_handler(args.handler))
         try:
-            server.close()
-        except KeyboardInterrupt:
-            server.cancel()
-            server.close()
+            for address in server.addresses:
+                print(f'listening on {_shown(address)}', flush=True)
+            events.wait()
+        finally:
+            _close(server, events)
     return 0
+
+
+def _close(server: Server, events: Events) -> None:
+    """End all connections in order, or at once if another signal comes."""
+
+    def close() -> None:
+        server.close()
+        events.tell_done()
+
+    closing = threading.Thread(target=close)
+    closing.start()
+    if events.wait() == INTERRUPTED:
+        server.cancel()
+    closing.join()
 
 
 def _make_handler(name: str) -> ConnectionHandler:
