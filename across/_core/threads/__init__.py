@@ -2,10 +2,12 @@
 
 Knows nothing of messages. The locking order of the whole library, outermost first:
 
-1. the send lock of an :class:`.outbox.Outbox` (held over writes, which never wait while the holder
+1. the lock that keeps posts in order (``handlers``; the only one held over user code), and the one
+   that keeps forwarded output in order (``forwarding``);
+2. the send lock of an :class:`.outbox.Outbox` (held over writes, which never wait while the holder
    is the reader);
-2. the mutex of a :class:`.baton.Baton` (never held over I/O, pickling or user code);
-3. the mutexes of the tables in ``values.refs``, and the outbox's counter.
+3. the mutex of a :class:`.baton.Baton` (never held over I/O, pickling or user code);
+4. the mutexes of the tables in ``values.refs``, and the outbox's counter.
 
 A lock is only taken while holding none, or one further up. The lock that a waiting thread sleeps on
 belongs to that thread and is not part of the order: whoever takes a waiter out of the waiting
