@@ -101,7 +101,9 @@ def test_heartbeats_are_frames_of_their_own_kind() -> None:
 
 @contextmanager
 def stopped(pid: int) -> Iterator[None]:
-    os.kill(pid, signal.SIGSTOP)
+    process = psutil.Process(pid)
+    process.suspend()
+    wait_until(lambda: process.status() == psutil.STATUS_STOPPED, 'the peer to stop')
     try:
         yield
     finally:
