@@ -91,8 +91,14 @@ class Server:
         for sock in (*self._sockets, self._wakeup):
             self._selector.register(sock, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._serve, name='across-listener', daemon=True)
-        self._thread.start()
         lifetime.track(self)
+        try:
+            self._thread.start()
+        except BaseException:  # the system has no more threads; a Ctrl-C
+            if self._thread.ident is None:
+                self._stopped.set()  # should it begin after all, it ends at once
+            self.close()
+            raise
 
     @classmethod
     def listen_tcp(
@@ -151,11 +157,11 @@ class Server:
         file = UnixSocketFile(path)
         try:
             server = cls([file.socket], handler=handler, max_connections=max_connections)
+            server._file = file
         except BaseException:
             file.remove()
             file.socket.close()
             raise
-        server._file = file
         return server
 
     @property
@@ -191,7 +197,7 @@ class Server:
         self._stop()
         with self._closing:
             if self._thread is not threading.current_thread():
-                self._thread.join()
+                self._stopped.wait()
             if self._file is not None:
                 self._file.remove()  # first, so that nobody finds it stale
             self._selector.close()

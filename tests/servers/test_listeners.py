@@ -220,6 +220,18 @@ def test_impossible_path(path: str, error: type[Exception], message: str) -> Non
         run_unix(path)
 
 
+def test_system_without_threads_leaves_no_half_made_server(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, 'start', start)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        Server.listen_unix(path)
+    assert not path.exists()
+
+
 # ------------------------------------------------------------------------------ its clients
 
 
@@ -472,6 +484,7 @@ def test_handler_of_sigterm_is_left_as_it_was(path: Path) -> None:
 
         def interrupt() -> None:
             wait_until(path.exists)
+            check_serving(path)
             signal.pthread_kill(main, signal.SIGTERM)
             wait_until(lambda: seen)
             signal.pthread_kill(main, signal.SIGINT)
