@@ -193,7 +193,10 @@ class Script:
 
     def __exit__(self, *exc_info: object) -> None:
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()  # not read to its end: an orphan may have it open for long
 
     def interrupt(self) -> None:
         self.process.send_signal(signal.SIGINT)
