@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 PROGRAM = (sys.executable, '-m', 'across')
 TIMEOUT = 15 * SECOND
 
+# Prints its process, and goes on sleeping when it is interrupted.
+STUBBORN = """\
+import os, time
+try:
+    print(os.getpid(), flush=True)
+    while True: pass
+except KeyboardInterrupt:
+    time.sleep(1000)
+"""
+
 
 def environment(**more: str) -> dict[str, str]:
     """Variables with which child processes find the library that is tested."""
@@ -93,10 +103,11 @@ def serving(endpoint: str, *words: str) -> Iterator[str]:
     """``across serve``, listening: the TARGET for its clients."""
     with running('serve', endpoint, *words) as server:
         line = server.read_line()
-        assert line.startswith('listening on ')
+        assert line.startswith('listening on '), (line, server.finish())
         yield line.partition('listening on ')[2]
         server.send_signal(signal.SIGTERM)
-        assert server.finish() == (0, '', '')
+        result = server.finish()
+        assert result == (0, '', ''), result
 
 
 class Terminal:

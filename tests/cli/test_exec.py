@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 import across
-from cli.program import PROGRAM, environment, run_program, running, serving
+from cli.program import PROGRAM, STUBBORN, environment, run_program, running, serving
 from support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -103,8 +103,7 @@ def test_ctrl_c_is_raised_over_there() -> None:
 
 
 def test_second_ctrl_c_leaves_code_that_does_not_stop() -> None:
-    code = 'import time, os; print(os.getpid(), flush=True); time.sleep(1000)'
-    with running('exec', 'local:', code) as program:
+    with running('exec', 'local:', STUBBORN) as program:
         pid = int(program.read_line())
         program.send_signal(signal.SIGINT)
         assert program.stderr is not None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.program import Terminal, run_program, serving, terminal
+from cli.program import STUBBORN, Terminal, run_program, serving, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,8 +111,8 @@ def test_ctrl_c_interrupts_input(shell: Terminal) -> None:
 
 
 def test_second_ctrl_c_leaves_code_that_does_not_stop(shell: Terminal) -> None:
-    shell.type('print("asleep", flush=True); import time; time.sleep(1000)\n')
-    shell.read_until('\nasleep\n')
+    shell.type(f'exec({STUBBORN!r})\n')
+    shell.read_until(r'\n\d+\n')
     shell.type('\x03')
     shell.read_until('waiting for the code to stop')
     shell.type('\x03')
