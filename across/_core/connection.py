@@ -46,8 +46,8 @@ class Connection:
         self._link = Link(self, transport, options, describe_process(options))
         if accepted:
             self._link.importer.accept(accepted)  # before the peer can ask for anything
-        lifetime.register(self._link)
         self._link.start(shake_hands)
+        lifetime.register(self._link)
 
     # ------------------------------------------------------------------------------- making one
 

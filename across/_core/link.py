@@ -19,7 +19,7 @@ from .errors import AcrossError, DisconnectError, ProtocolError, sentence
 from .handlers import Handlers
 from .payloads import Payloads
 from .pulse import Pulse
-from .reader import Reader
+from .reader import SIGNAL_PAUSE, Reader
 from .sender import Sender
 from .states import CLOSED, CLOSING, CONNECTING, NEW, OPEN
 from .threads.baton import Waiter
@@ -96,7 +96,13 @@ class Link:
         self.state = CONNECTING
         self.reader.baton.try_take()
         watchdog.add(self.pulse)
-        service_threads.run(lambda: self._begin(establish))
+        try:
+            service_threads.run(lambda: self._begin(establish))
+        except BaseException:  # no thread to be had, or Ctrl-C
+            watchdog.remove(self.pulse)
+            self.transport.kill()
+            self.transport.close(0)
+            raise
 
     def _begin(self, establish: Callable[[Link], None]) -> None:
         self._opener = _thread.get_ident()
@@ -139,8 +145,7 @@ class Link:
     def wait_open(self) -> None:
         """Wait for the handshake to end, however it does."""
         if self.opening and self._opener != _thread.get_ident():
-            with self._opened:
-                pass
+            _wait_for(self._opened)
 
     @property
     def is_up(self) -> bool:
@@ -229,8 +234,7 @@ class Link:
 
     def wait_ended(self) -> None:
         if self.state != CLOSED:
-            with self._ended:
-                pass
+            _wait_for(self._ended)
 
     def close(self) -> bool:
         """Say goodbye and release everything; False if that was done, or begun, before."""
@@ -295,3 +299,14 @@ class Link:
         self._opened = self._ended = _thread.allocate_lock()
         self.calls.forget()
         self.transport.abandon()
+
+
+def _wait_for(lock: _thread.LockType) -> None:
+    """Wait until a lock has been released, by looking now and then.
+
+    A signal that arrives right before a wait without end does not interrupt it: its handler would
+    not run before the wait is over (CPython checks for signals between instructions).
+    """
+    while not lock.acquire(timeout=SIGNAL_PAUSE):
+        pass
+    lock.release()

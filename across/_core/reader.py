@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 _MAIN = threading.main_thread().ident
 
+# How long (seconds) the main thread waits at a time: a signal that arrives right before a wait does
+# not end it, so its handler runs that much later at most.
+SIGNAL_PAUSE = 0.5
+
 # For how many calls to keep a reader ready, after one had to wait for the watchdog to find one:
 # handlers that block, and calls against the direction of the last one, seldom come alone.
 EAGER = 64
@@ -110,17 +114,20 @@ class Reader:
             Whether it is there (or will never be); False after ``timeout`` seconds (-1: none).
         """
         baton = self.baton
+        pause = SIGNAL_PAUSE if timeout < 0 and _thread.get_ident() == _MAIN else timeout
         try:
             while not call.done:
-                if (baton.free and baton.try_take(call)) or baton.take_or_sleep(call, timeout):
-                    if call.reading and not self._read_for(call, timeout):
-                        return False
-                    if call.errand is not None:
-                        errand, call.errand = call.errand, None
-                        self._link.handlers.run(errand)
-                        baton.end_errand(call)
-                else:
+                reads = baton.free and baton.try_take(call)
+                if not reads and not baton.take_or_sleep(call, pause):
+                    if timeout < 0:
+                        continue
                     return False
+                if call.reading and not self._read_for(call, pause) and timeout >= 0:
+                    return False
+                if call.errand is not None:
+                    errand, call.errand = call.errand, None
+                    self._link.handlers.run(errand)
+                    baton.end_errand(call)
         except BaseException:  # KeyboardInterrupt: the baton and the errand must not be lost
             if call.reading:
                 self._settle(call)
