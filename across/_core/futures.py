@@ -34,6 +34,7 @@ class CallFuture(Future):  # type: ignore[type-arg]  # subscriptable from Python
 
     def complete(self, get_result: Callable[[], Any]) -> bool:
         """Set the result, or the exception that getting it raises; False if it was cancelled."""
+        self._call.future = None  # each refers to the other: without a cycle both go at once
         if not self.set_running_or_notify_cancel():
             return False
         try:

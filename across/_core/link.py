@@ -72,6 +72,7 @@ class Link:
         self.sender = Sender(self)
         self.reader = Reader(self)
         self.pulse = Pulse(self)
+        self._making = _thread.allocate_lock()  # guards the making of these two; taken alone
         self._exporter: Any = None
         self._importer: Any = None
         self.forwarding: Any = None  # set while this process's streams are forwarded to the peer
@@ -174,7 +175,9 @@ class Link:
         if self._exporter is None:
             from .travel.exporter import Exporter
 
-            self._exporter = Exporter()
+            with self._making:
+                if self._exporter is None:
+                    self._exporter = Exporter()
         return self._exporter
 
     @property
@@ -183,9 +186,11 @@ class Link:
         if self._importer is None:
             from .travel.importer import Importer
 
-            importer = Importer(self.calls.operation, self.here)
-            importer.install()
-            self._importer = importer
+            with self._making:
+                if self._importer is None:
+                    importer = Importer(self.calls.operation, self.here)
+                    importer.install()
+                    self._importer = importer
         return self._importer
 
     def log(self, severity: str, text: str) -> None:
@@ -275,7 +280,8 @@ class Link:
         watchdog.remove(self.pulse)
         last = Waiter()
         while not last.reading:
-            self.reader.baton.take_or_sleep(last)  # and keep it: nobody reads from now on
+            service_threads.run_stranded()  # one may hold the baton
+            self.reader.baton.take_or_sleep(last, SIGNAL_PAUSE)  # and keep it: nobody reads now
         self.sender.outbox.close()
         if self.forwarding is not None:
             self.forwarding.stop()
@@ -298,6 +304,8 @@ class Link:
         self._released.acquire()
         self._opened = self._ended = _thread.allocate_lock()
         self.calls.forget()
+        if self._importer is not None:
+            self._importer.abandon()
         self.transport.abandon()
 
 

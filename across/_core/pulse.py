@@ -38,6 +38,8 @@ class Pulse:
 
     def patience(self) -> float:
         link = self._link
+        if not link.is_up:
+            return DOZE
         if self._restless or link.reader.baton.free or link.sender.outbox.pending:
             return 0.0
         return DOZE if self._interval is None else min(self._interval / 2, DOZE)

@@ -25,6 +25,8 @@ from .wire.frames import Frame, FrameDecoder, encode
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
+    from typing import Callable
+
     from .link import Link
 
 _MAIN = threading.main_thread().ident
@@ -53,6 +55,7 @@ class Reader:
         # that comes amid receiving leaves them here.
         self._in_doubt = False
         self._late: list[Frame] = []
+        self._deferred: list[Callable[[], None]] = []  # jobs for service threads
         self._eager = 0  # how often to hand the baton to a service thread, rather than leave it
 
     def feed(self, data: bytes) -> None:
@@ -145,6 +148,8 @@ class Reader:
             self._link.fail('interrupted while a message was being received')
         late, self._late = self._late, []
         self._dispatch(late, call)
+        context.deferred = None
+        self._run_deferred()
 
     def _read_for(self, call: PendingCall, timeout: float) -> bool:
         """Read as the holder of the baton until there is something for the caller to do."""
@@ -157,7 +162,10 @@ class Reader:
             if not received and timeout >= 0:
                 in_time = False
                 break
-            self._dispatch(received, call)
+            if _thread.get_ident() == _MAIN:
+                self._dispatch_undisturbed(received, call)
+            else:
+                self._dispatch(received, call)
             if self.decoder.large is not None and _thread.get_ident() == _MAIN:
                 # Ctrl-C is raised in the main thread, most likely amid a long transfer, and then
                 # nobody knows what has been received: another thread goes on reading.
@@ -221,6 +229,17 @@ class Reader:
         except MemoryError as exc:
             self._link.fail('there is no memory for a message of the peer', exc)
         return None
+
+    def _dispatch_undisturbed(self, received: list[Frame], call: PendingCall) -> None:
+        """Dispatch in the main thread, where starting a thread can be interrupted by Ctrl-C."""
+        context.deferred = self._deferred
+        self._dispatch(received, call)
+        context.deferred = None
+        self._run_deferred()
+
+    def _run_deferred(self) -> None:
+        while self._deferred:
+            service_threads.run(self._deferred.pop(0))
 
     def _flush_or_wait(self, timeout: float | None) -> None:
         """Wait to read; what is left over to write is written as soon as there is room for it."""

@@ -11,6 +11,8 @@ from __future__ import annotations
 import _thread
 import threading
 
+from .context import context
+
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
     from typing import Callable
@@ -35,23 +37,47 @@ class ThreadCache:
     def __init__(self) -> None:
         # Both operations on it, append and pop, are atomic: it needs no lock.
         self._idle: list[_Worker] = []
+        # Jobs that no thread could be had for; appended and popped like that, too.
+        self._stranded: list[Callable[[], None]] = []
 
     def run(self, job: Callable[[], None]) -> None:
         """Run ``job()`` in a service thread, soon. It must not raise.
 
+        Where no thread is to be had, it waits for one to become idle, or :meth:`retry`.
+
         Threads: any; never blocks. The thread ends by itself when idle for a while, or at
         :meth:`dismiss`.
         """
+        if context.deferred is not None:
+            context.deferred.append(job)
+            return
         try:
             worker = self._idle.pop()
         except IndexError:
             worker = _Worker(job)
-            threading.Thread(
-                target=self._work, args=(worker,), name='across-service', daemon=True
-            ).start()
+            try:
+                threading.Thread(
+                    target=self._work, args=(worker,), name='across-service', daemon=True
+                ).start()
+            except RuntimeError:  # the system gives none, or the interpreter is about to end
+                self._stranded.append(job)
         else:
             worker.job = job
             worker.wakeup.release()
+
+    def retry(self) -> None:
+        """Try again to find threads for the jobs that have none."""
+        for _ in range(len(self._stranded)):
+            self.run(self._stranded.pop(0))
+
+    def run_stranded(self) -> None:
+        """Run the jobs that no thread could be had for, in this one."""
+        while self._stranded:
+            try:
+                job = self._stranded.pop(0)
+            except IndexError:
+                return
+            job()
 
     def dismiss(self) -> None:
         """Let all idle threads end."""
@@ -67,6 +93,8 @@ class ThreadCache:
         job = worker.job
         while job is not None:
             job()
+            if self._stranded:
+                self.run_stranded()
             job = worker.job = None  # an idle thread must keep no connection alive
             self._idle.append(worker)
             if not worker.wakeup.acquire(timeout=IDLE_TIMEOUT):
@@ -81,6 +109,7 @@ class ThreadCache:
     def forget(self) -> None:
         """In a forked child: none of the threads exist any more."""
         self._idle.clear()
+        self._stranded.clear()
 
 
 service_threads = ThreadCache()

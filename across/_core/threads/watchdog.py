@@ -12,6 +12,7 @@ import _thread
 import threading
 import time
 
+from .cache import service_threads
 from .context import context
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
@@ -87,6 +88,7 @@ class Watchdog:
             now = time.monotonic()
             for ward in wards:
                 ward.tick(now)
+            service_threads.retry()
             # First say that we doze, then look: who frees a baton does it the other way round.
             self.dozing = True
             pause = min(ward.patience() for ward in wards)

@@ -89,6 +89,12 @@ class Importer:
             if _current is self:
                 _current = None
 
+    def abandon(self) -> None:
+        """In a forked child: the connection is not there, nor who may hold the lock."""
+        global _mutex
+        _mutex = threading.Lock()
+        self.uninstall()
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: object = None
     ) -> ModuleSpec | None:

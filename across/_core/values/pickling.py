@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 # FRAME_SIZE_TARGET) when it hands a large bytes object to its file as it is.
 LARGE = 1 << 16
 
+# The memo of a pickler never shrinks, and clearing it takes as long as it is large: after a payload
+# of this size (bytes) the pickler is not used again.
+_KEEP = 1 << 14
+
 _NEXT_BUFFER = b'\x97'
 _LARGE_HEADERS: dict[type, tuple[bytes, bytes | None]] = {
     bytes: (b'\x8e', b'B'),
@@ -157,7 +161,10 @@ class Pickling:
         else:
             packed = session.chunks.pop()
         session.pickler.clear_memo()
-        self._idle.append(session)
+        if isinstance(packed, bytes) and len(packed) < _KEEP:
+            self._idle.append(session)
+        else:
+            del session.pickler  # the two refer to each other
         return packed
 
     def dumps_parts(self, pack: Callable[[Callable[[Any], bytes]], Any], root: str) -> Packed:
