@@ -127,7 +127,9 @@ class Session:
 
     def _stop(self) -> None:
         """Interrupt the code, and wait until it has ended."""
-        self._interrupt()
+        answer = None
+        if not self.terminal.interrupt():
+            answer = self.connection.submit(far.Session.interrupt, self.far)
         event = self._events.wait(STOP_TIME)
         if event is None:
             # It may have begun to read just then; that would have to be ended here.
@@ -136,10 +138,8 @@ class Session:
             event = self._events.wait()
         if event == INTERRUPTED:
             raise KeyboardInterrupt
-
-    def _interrupt(self) -> None:
-        if not self.terminal.interrupt():
-            self.connection.submit(far.Session.interrupt, self.far)
+        if answer is not None:
+            answer.result()  # takes no time; the connection may be closed next
 
 
 @contextmanager
