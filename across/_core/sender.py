@@ -30,6 +30,7 @@ class Sender:
 
     def __init__(self, link: Link) -> None:
         self._link = link
+        self._dropped = link.imports.dropped
         self.outbox = Outbox(link.transport)
 
     def send(self, frame: Any, may_block: bool = True, flushed: bool = False) -> None:
@@ -38,11 +39,10 @@ class Sender:
         Raises:
             DisconnectError: The link has ended, or ends here.
         """
-        outbox = self.outbox
         try:
-            if self._link.imports.dropped:
+            if self._dropped:
                 self._send_releases(may_block)
-            outbox.put(frame, may_block, flushed)
+            self.outbox.put(frame, may_block, flushed)
         except Cancelled:
             self._link.fail(self._link.cancel_reason or 'the connection was cancelled')
             raise self._link.disconnected() from None

@@ -155,16 +155,17 @@ class Pickling:
             raise
         finally:
             context.session = outer
-        packed: bytes | Packed
-        if session.exported or session.owned or len(session.chunks) != 1:
-            packed = Packed(session)
-        else:
-            packed = session.chunks.pop()
-        session.pickler.clear_memo()
-        if isinstance(packed, bytes) and len(packed) < _KEEP:
-            self._idle.append(session)
-        else:
-            del session.pickler  # the two refer to each other
+        chunks = session.chunks
+        if len(chunks) == 1 and not session.exported and not session.owned:
+            payload: bytes = chunks.pop()
+            if len(payload) < _KEEP:
+                session.pickler.clear_memo()
+                self._idle.append(session)
+            else:
+                del session.pickler  # the two refer to each other
+            return payload
+        packed = Packed(session)
+        del session.pickler
         return packed
 
     def dumps_parts(self, pack: Callable[[Callable[[Any], bytes]], Any], root: str) -> Packed:
