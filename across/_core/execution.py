@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import itertools
 import linecache
+from types import CoroutineType
 from typing import Any, Coroutine
 
 from .threads.context import context
@@ -52,7 +53,7 @@ def execute(source: str, variables: dict[str, Any]) -> Any:
 
 def _run(code: Any, namespace: dict[str, Any]) -> Any:
     result = eval(code, namespace)
-    if hasattr(result, 'cr_frame') and result.cr_code is code:
+    if type(result) is CoroutineType and result.cr_code is code:
         return run_coroutine(result)
     return result
 

@@ -15,6 +15,7 @@ import select
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from .errors import AcrossError, OperationError
 
@@ -97,9 +98,7 @@ class Forwarding:
             self._unshown += len(data)
             if self._unshown >= WINDOW:
                 self._unshown = 0
-                calls.operation(
-                    'finish_posts'
-                )  # who prints waits, when the peer is slow to show it
+                calls.operation('finish_posts')  # who prints waits until the peer has shown it
         except AcrossError:
             pass  # nobody is left to show it to; the process must not block on a full pipe
 
@@ -114,20 +113,21 @@ def start_forwarding(link: Link) -> Forwarding:
     return Forwarding(link)
 
 
-# A character may come in two parts; used by one thread at a time, as posts are.
-_decoders = {
-    stream: codecs.getincrementaldecoder('utf-8')('replace') for stream in STREAMS.values()
-}
+# A character may come in two parts. For each link and stream; used by one post at a time.
+_decoders: WeakKeyDictionary[Link, dict[str, Any]] = WeakKeyDictionary()
 
 
-def write_output(stream: str, data: bytes) -> None:
+def write_output(link: Link, stream: str, data: bytes) -> None:
     """Show what the peer printed."""
     target: Any = getattr(sys, stream)
     if target is None:
         return
     binary = getattr(target, 'buffer', None)
     if binary is None:  # replaced by something that takes text, as notebooks and test runners do
-        target.write(_decoders[stream].decode(data))
+        decoders = _decoders.setdefault(link, {})
+        if stream not in decoders:
+            decoders[stream] = codecs.getincrementaldecoder('utf-8')('replace')
+        target.write(decoders[stream].decode(data))
     else:
         target.flush()
         binary.write(data)

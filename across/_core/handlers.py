@@ -258,8 +258,10 @@ class Handlers:
                 self.poster = me
                 try:
                     while self._posts:
-                        self._run_post(self._posts.popleft())
-                        self.posts_done += 1
+                        try:
+                            self._run_post(self._posts.popleft())
+                        finally:
+                            self.posts_done += 1
                 finally:
                     self.poster = 0
                     self._posts_lock.release()
@@ -274,6 +276,8 @@ class Handlers:
                 operations.TABLE[func](link, *args)
             else:
                 func(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise  # typed here, and meant for the main thread, which is running this post
         except BaseException as exc:  # nobody waits for an answer
             link.log('WARNING', f'a message of the peer failed: {exc!r}')
         finally:

@@ -255,6 +255,9 @@ class Link:
                 self._say_goodbye()
         except DisconnectError:
             pass
+        except BaseException:  # Ctrl-C: whoever typed it has waited long enough
+            self.transport.kill()
+            raise
         finally:
             self.fail('it was closed', clean=True)
             self._release()

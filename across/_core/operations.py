@@ -7,6 +7,8 @@ Layer: just below :mod:`.connection`.
 
 from __future__ import annotations
 
+from types import CoroutineType
+
 from .errors import OperationError
 from .values.proxies import Proxy, Reference, ref
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 def call(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Call a function; if it is an asynchronous one, wait for what it returns."""
     result = func(*args, **kwargs)
-    if result is not None and hasattr(result, 'cr_frame'):  # a coroutine
+    if type(result) is CoroutineType:
         from .execution import run_coroutine
 
         return run_coroutine(result)
@@ -102,7 +104,7 @@ def _forward_stdio(link: Link) -> None:
 def _print(link: Link, stream: str, data: bytes) -> None:
     from .forwarding import write_output
 
-    write_output(stream, data)
+    write_output(link, stream, data)
 
 
 def _finish_posts(link: Link) -> None:

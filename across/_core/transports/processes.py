@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     Argument = Union[str, bytes, 'os.PathLike[str]', 'os.PathLike[bytes]']
 
-# A frame of 1 MiB then leaves in one write, and its writer and reader change places less often.
-_PIPE_SIZE = 1 << 20
+# Long frames then leave in fewer writes, and their writer and reader change places less often. Two
+# pipes a child, out of the 64 MiB that Linux allows an ordinary user for all of them.
+_PIPE_SIZE = 1 << 18
 _F_SETPIPE_SZ = 1031  # Linux; fcntl names it from Python 3.10 on
 
 # Seconds: for the status of a child whose stream has ended, and between SIGTERM and SIGKILL. A

@@ -34,6 +34,7 @@ class StdioTransport(PipeTransport):
         global _taken
         if _taken:
             raise ValueError('the standard input and output of this process are already taken over')
+        _unblock_interrupts()
         if sys.stdout is not None:
             with suppress(OSError, ValueError):  # closed, or replaced by something odd
                 sys.stdout.flush()
@@ -49,6 +50,22 @@ class StdioTransport(PipeTransport):
     def connect(self, timeout: float | None) -> None:
         super().connect(timeout)
         self._receive_first(self._read_ahead)
+
+
+def _unblock_interrupts() -> None:
+    """Undo what the process that started this one did, see `processes`, and still survive a Ctrl-C.
+
+    It goes to the whole foreground group of the terminal; who made the connection decides what it
+    means. A handler that does nothing, as SIG_IGN would be inherited by the programs started here.
+    """
+    import signal
+    import threading
+
+    if signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ()):
+        return
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, lambda signum, frame: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
 
 
 def _take_over() -> tuple[int, int]:
