@@ -81,11 +81,8 @@ class Session:
 
         def run() -> Outcome:
             _remember(filename, _decode(source))
-            others = set(threading.enumerate())
-            try:
+            with _joined_threads():
                 exec(compile(source, filename, 'exec', dont_inherit=True), self._main.__dict__)
-            finally:
-                _join(others)
             return Outcome()
 
         return self._guard(run)
@@ -95,7 +92,8 @@ class Session:
         self._argv = ['-c']
 
         def run() -> Outcome:
-            value = _run_statements(source, '<exec>', self._main.__dict__)
+            with _joined_threads():
+                value = _run_statements(source, '<exec>', self._main.__dict__)
             return Outcome(value=None if value is None else repr(value))
 
         return self._guard(run)
@@ -299,11 +297,21 @@ def _run(code: CodeType, namespace: dict[str, Any]) -> Any:
     return result
 
 
-def _join(others: set[threading.Thread]) -> None:
-    """Wait for the threads that the code has started, as an interpreter does at its end."""
-    for thread in threading.enumerate():
-        if thread not in others and not thread.daemon:
-            thread.join()
+@contextmanager
+def _joined_threads() -> Iterator[None]:
+    """Wait for the threads that code starts, as an interpreter does at its end."""
+    others = set(threading.enumerate())
+    # New threads are daemons where the one that makes them is, and so is this one. The public
+    # property can't be set while a thread runs.
+    current: Any = threading.current_thread()
+    current._daemonic = False
+    try:
+        yield
+    finally:
+        current._daemonic = True
+        for thread in threading.enumerate():
+            if thread not in others and not thread.daemon:
+                thread.join()
 
 
 def _exited(code: object) -> Outcome:

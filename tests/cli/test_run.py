@@ -175,17 +175,20 @@ def test_it_waits_for_threads(script: Callable[..., str]) -> None:
     path = script(
         """
         import sys, threading
-        begun = threading.Event()
         def late():
-            begun.wait()
+            first.join()
             sys.stdin.readline()
             print('late')
+        def for_ever():
+            threading.Event().wait()
+        first = threading.Thread(target=print, args=['first'])
+        first.start()
         threading.Thread(target=late).start()
-        print('main is through')
-        begun.set()
+        threading.Thread(target=for_ever, daemon=True).start()
+        assert not first.daemon
         """
     )
-    expected = Result(0, 'main is through\nlate\n', '')
+    expected = Result(0, 'first\nlate\n', '')
     assert run_program('run', 'local:', path, stdin='\n') == expected
 
 

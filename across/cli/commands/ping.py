@@ -35,17 +35,21 @@ def run(args: Namespace) -> int:
     times: list[float] = []
     begin = time.perf_counter()
     with connected(args) as connection:
-        print(f'connected in {_milliseconds(time.perf_counter() - begin)}', flush=True)
+        _show(f'connected in {_milliseconds(time.perf_counter() - begin)}')
         try:
             for number in range(1, args.count + 1):
                 begin = time.perf_counter()
                 connection.call(int)
                 times.append(time.perf_counter() - begin)
-                print(f'call {number}: {_milliseconds(times[-1])}', flush=True)
+                _show(f'call {number}: {_milliseconds(times[-1])}')
         finally:  # also after a Ctrl-C
             if times:
-                print(_summary(times), flush=True)
+                _show(_summary(times))
     return 0
+
+
+def _show(line: str) -> None:
+    print(line + '\n', end='', flush=True)  # at once: a Ctrl-C may come in between
 
 
 def _summary(times: list[float]) -> str:
