@@ -196,7 +196,6 @@ class Calls:
 
     def _complete(self) -> None:
         link = self._link
-        context.connection = link.owner
         while True:
             self._completing = False
             while self._answered:
@@ -208,12 +207,18 @@ class Calls:
                 assert future is not None
                 if link.handlers.posts_arrived != link.handlers.posts_done:
                     link.handlers.run_posts()
-                completed = future.complete(lambda frame=call.frame: self._unpack(frame))  # type: ignore[misc]
+                completed = future.complete(lambda frame=call.frame: self._result_of(frame))  # type: ignore[misc]
                 if not completed and call.frame is not None:
                     link.payloads.give_back_unread(call.frame)
             if not self._answered or self._completing:
                 break
-        context.connection = None
+
+    def _result_of(self, frame: Frame | None) -> Any:
+        context.connection = self._link.owner
+        try:
+            return self._unpack(frame)
+        finally:
+            context.connection = None  # callbacks of the future are the user's own business
 
     # ---------------------------------------------------------------------------------- posts
 

@@ -375,9 +375,10 @@ def serve_stdio(options: dict[str, Any]) -> None:
         options: Those of the other side, as far as they concern this one.
     """
     from .transports.stdio import StdioTransport
+    from .travel.importer import ALWAYS_EXPORTED
 
     settings = Options(**options).copy(accept_exported_modules=True, forward_stdio=False)
-    connection = Connection(StdioTransport(), settings, ('across', 'cloudpickle', 'tblib'))
+    connection = Connection(StdioTransport(), settings, ALWAYS_EXPORTED)
     try:
         connection.wait()
     except DisconnectError:

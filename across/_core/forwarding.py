@@ -39,6 +39,7 @@ class Forwarding:
         self._lock = threading.Lock()
         self._saved = {fd: os.dup(fd) for fd in STREAMS}
         self._pipes: dict[int, str] = {}  # read end → stream
+        self._stopped = False
         self._unshown = 0  # bytes posted since the peer last said that it has shown all
         _flush_python_streams()
         for fd, stream in STREAMS.items():
@@ -65,6 +66,8 @@ class Forwarding:
             os.close(saved)
         os.write(self._wakeup[1], b'x')
         self._pump.join()
+        with self._lock:
+            self._stopped = True  # a call may end only now, and want its output posted
         for fd in (*self._pipes, *self._wakeup):
             os.close(fd)
 
@@ -81,6 +84,8 @@ class Forwarding:
 
     def _post_all(self) -> None:
         """With the lock: read the pipes until they are empty."""
+        if self._stopped:
+            return
         for fd, stream in self._pipes.items():
             while True:
                 try:

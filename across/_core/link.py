@@ -138,7 +138,10 @@ class Link:
         if peer.max_frame_size is not None:
             self.send_limit = peer.max_frame_size
         self.pulse.begin(time.monotonic())
-        self.state = OPEN
+        with self._ending:
+            if self.state != CONNECTING:
+                raise Cancelled('cancelled at the last moment')
+            self.state = OPEN
         watchdog.wake()  # it may doze for longer than the first heartbeat may take
         if rest:
             self.reader.feed(rest)

@@ -251,7 +251,8 @@ class Reader:
 
     def _run_deferred(self) -> None:
         while self._deferred:
-            service_threads.run(self._deferred.pop(0))
+            service_threads.run(self._deferred[0])  # twice, when interrupted here: they don't mind
+            self._deferred.pop(0)
 
     def _flush_or_wait(self, timeout: float | None) -> None:
         """Wait to read; what is left over to write is written as soon as there is room for it."""

@@ -70,21 +70,21 @@ def test_jinja_with_templates(conn: Connection, interpreter: Interpreter, folder
     write(
         folder,
         {
-            'shop/__init__.py': '',
-            'shop/templates/base.html': 'Base: {% block body %}{% endblock %}',
-            'shop/templates/sub/page.html': (
+            'webshop/__init__.py': '',
+            'webshop/templates/base.html': 'Base: {% block body %}{% endblock %}',
+            'webshop/templates/sub/page.html': (
                 '{% extends "base.html" %}{% block body %}{{ name }}{% endblock %}'
             ),
         },
     )
-    conn.export('jinja2', 'markupsafe', 'shop')
+    conn.export('jinja2', 'markupsafe', 'webshop')
     code = """
     import jinja2, markupsafe
     try:
         import markupsafe._speedups
     except ImportError as exc:
         reason = str(exc)
-    environment = jinja2.Environment(loader=jinja2.PackageLoader('shop'), autoescape=True)
+    environment = jinja2.Environment(loader=jinja2.PackageLoader('webshop'), autoescape=True)
     page = environment.get_template('sub/page.html').render(name='<me>')
     page, environment.list_templates(), reason, markupsafe._escape_inner.__module__
     """

@@ -68,7 +68,11 @@ class ThreadCache:
     def retry(self) -> None:
         """Try again to find threads for the jobs that have none."""
         for _ in range(len(self._stranded)):
-            self.run(self._stranded.pop(0))
+            try:
+                job = self._stranded.pop(0)
+            except IndexError:
+                return  # an idle thread has taken the rest
+            self.run(job)
 
     def run_stranded(self) -> None:
         """Run the jobs that no thread could be had for, in this one."""

@@ -52,10 +52,13 @@ class Watchdog:
         with self._mutex:
             self._wards[ward] = None
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._watch, name='across-watchdog', daemon=True
-                )
-                self._thread.start()
+                thread = threading.Thread(target=self._watch, name='across-watchdog', daemon=True)
+                try:
+                    thread.start()
+                except BaseException:
+                    del self._wards[ward]
+                    raise
+                self._thread = thread
         self.wake()
 
     def remove(self, ward: Ward) -> None:
