@@ -80,10 +80,7 @@ class Calls:
             try:
                 if link.state != OPEN:
                     raise link.disconnected()
-                if bulky:
-                    link.sender.send_bulk(frame)
-                else:
-                    link.sender.send(frame)
+                link.sender.send(frame, True, bulky)
                 link.reader.wait(call)
             except BaseException:
                 self._abandon(call)
@@ -169,10 +166,7 @@ class Calls:
             try:
                 if not link.is_up:
                     raise link.disconnected()
-                if bulky:
-                    link.sender.send_bulk(frame)
-                else:
-                    link.sender.send(frame)
+                link.sender.send(frame, True, bulky)
                 link.reader.find()
             except BaseException:
                 self._abandon(call)

@@ -5,12 +5,8 @@ Layer: just below :mod:`.link`.
 
 from __future__ import annotations
 
-import _thread
-import threading
-
 from .errors import DisconnectError, sentence
 from .states import OPEN
-from .threads.cache import service_threads
 from .threads.outbox import Outbox
 from .transports.base import Cancelled
 from .wire import frames as wire
@@ -21,8 +17,6 @@ if TYPE_CHECKING:
     from typing import Any, Sequence
 
     from .link import Link
-
-_MAIN = threading.main_thread().ident
 
 
 class Sender:
@@ -49,31 +43,6 @@ class Sender:
         except OSError as exc:
             self._link.fail(f'{self._link.transport.ending()} ({sentence(exc)})', exc)
             raise self._link.disconnected() from exc
-
-    def send_bulk(self, frame: Any) -> None:
-        """Send a large frame, and return when it is written.
-
-        The main thread has another one do it: a Ctrl-C amid the transfer would leave unknown what
-        the peer has received.
-        """
-        if _thread.get_ident() != _MAIN:
-            self.send(frame, True, True)
-            return
-        written = _thread.allocate_lock()
-        written.acquire()
-        errors: list[BaseException] = []
-
-        def send() -> None:
-            try:
-                self.send(frame, True, True)
-            except BaseException as exc:
-                errors.append(exc)
-            written.release()
-
-        service_threads.run(send)
-        written.acquire()
-        if errors:
-            raise errors[0]
 
     def try_send(self, frame: Any) -> None:
         """Send without waiting, as the reader and the watchdog must; a broken link is no news."""

@@ -64,7 +64,7 @@ def allocate(kind: int, size: int) -> tuple[Any, memoryview]:
         return pickle.Unpickler(hole).load(), hole.view
     if size >= HUGE:
         try:
-            memory = mmap.mmap(-1, size)
+            memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         except OSError as exc:
             raise MemoryError(str(exc)) from exc
         if hasattr(mmap, 'MADV_HUGEPAGE'):
