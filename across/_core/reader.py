@@ -56,6 +56,7 @@ class Reader:
         self._in_doubt = False
         self._late: list[Frame] = []
         self._deferred: list[Callable[[], None]] = []  # jobs for service threads
+        self._found_late = False  # the watchdog found messages that nobody was reading
         self._eager = 0  # how often to hand the baton to a service thread, rather than leave it
 
     def feed(self, data: bytes) -> None:
@@ -82,8 +83,7 @@ class Reader:
             late = self._transport.wait_readable(0.0)
         except Cancelled:
             late = True
-        if late:
-            self._eager = EAGER
+        self._found_late = late
         if late or stuck:
             service_threads.run(self.serve)
         else:
@@ -99,6 +99,10 @@ class Reader:
                 self.baton.pass_on()
                 break
             woke = self._dispatch(received, None)
+            if self._found_late:
+                self._found_late = False
+                if handlers.queue:  # calls of the peer have waited; results don't count
+                    self._eager = EAGER
             if handlers.queue:
                 freed = self._give_up()
                 handlers.work()
