@@ -84,7 +84,10 @@ def test_systems_without_huge_pages(known: bool, monkeypatch: pytest.MonkeyPatch
     made: list[Any] = []
 
     class Module:
-        def mmap(self, fileno: int, size: int) -> Any:
+        MAP_PRIVATE, MAP_ANONYMOUS = mmap.MAP_PRIVATE, mmap.MAP_ANONYMOUS
+
+        def mmap(self, fileno: int, size: int, *, flags: int) -> Any:
+            assert flags == mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS  # shared memory has no huge pages
             made.append(Map(fileno, size))
             return made[0]
 
