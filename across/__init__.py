@@ -58,7 +58,8 @@ def get_bios() -> str:
         with Connection.from_command(['ssh', 'wonderland', command]) as conn:
             conn.call(os.mkdir, '/home/alice')
 
-    It accepts exported modules.
+    It is one line, for any Python 3.8 or newer. The process accepts exported modules, and takes
+    over the options of the connection.
     """
     from ._core.travel.bios import get_bios
 

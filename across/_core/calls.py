@@ -20,7 +20,6 @@ from .wire.frames import (
     CANCEL,
     FAILURE,
     POST,
-    RESULT,
     encode,
     encode_parts,
 )
@@ -89,10 +88,7 @@ class Calls:
                 context.critical = False
             if handlers.posts_arrived != handlers.posts_done and context.call is None:
                 handlers.run_posts()  # what came before the answer takes effect before it
-            answer = call.frame
-            if answer is not None and answer.kind == RESULT and not answer.payload:
-                return None
-            return self._unpack(answer)
+            return self._unpack(call.frame)
         finally:
             context.connection = outer
             if handlers.poster_waits and handlers.poster == get_ident():
@@ -108,23 +104,11 @@ class Calls:
         if outer_call is not None and kind == CALL and outer_call.belongs_to(link):
             parent = outer_call.id
         packed = link.payloads.pickling.dumps((func, args, kwargs), 'the call')
-        if type(packed) is bytes:
-            if len(packed) > link.send_limit:
-                raise self._too_large(len(packed))
+        link.payloads.check_size(packed, 'arguments take')
+        if isinstance(packed, bytes):
             return encode(kind, call_id, parent, packed), False, []
-        assert not isinstance(packed, bytes)
-        if packed.size > link.send_limit:
-            link.payloads.drop_exports(packed.exported)
-            raise self._too_large(packed.size)
         parts = encode_parts(kind, call_id, parent, packed.payload, packed.buffers, packed.refs)
         return parts, packed.size > LARGE, packed.exported
-
-    def _too_large(self, size: int) -> OperationError:
-        link = self._link
-        return OperationError(
-            f'the arguments take {size} bytes, and {link.peer_name} accepts messages of up to '
-            f'{link.send_limit} bytes (option max_frame_size over there)'
-        )
 
     def _unpack(self, frame: Frame | None) -> Any:
         if frame is None:

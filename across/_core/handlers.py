@@ -203,7 +203,7 @@ class Handlers:
 
     def _pack_result(self, value: Any) -> bytes | Packed:
         packed = self._link.payloads.pickling.dumps(value, 'the result')
-        self._check_size(packed, 'result')
+        self._link.payloads.check_size(packed, 'result takes')
         return packed
 
     def _pack_failure(self, exc: BaseException) -> bytes | Packed:
@@ -211,7 +211,7 @@ class Handlers:
         payloads = self._link.payloads
         try:
             packed = payloads.pack_failure(exc)
-            self._check_size(packed, 'exception')
+            payloads.check_size(packed, 'exception takes')
         except Exception as reason:
             if not self._link.is_up:
                 return b''  # nobody will read it
@@ -219,17 +219,6 @@ class Handlers:
             text = f'{type(exc).__name__} was raised over there, and cannot be sent: {why}'
             return payloads.pack_failure(OperationError(text[:_LONGEST_TEXT]))
         return packed
-
-    def _check_size(self, packed: bytes | Packed, what: str) -> None:
-        link = self._link
-        size = len(packed) if isinstance(packed, bytes) else packed.size
-        if size > link.send_limit:
-            if not isinstance(packed, bytes):
-                link.payloads.drop_exports(packed.exported)
-            raise OperationError(
-                f'the {what} takes {size} bytes, and {link.peer_name} accepts messages of up to '
-                f'{link.send_limit} bytes (option max_frame_size over there)'
-            )
 
     def _answer(self, call: CurrentCall, kind: int, packed: bytes | Packed | None) -> None:
         link = self._link

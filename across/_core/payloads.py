@@ -73,6 +73,22 @@ class Payloads:
                 f'{self._link.here} cannot unpickle what it received: {sentence(exc)}'
             ) from exc
 
+    def check_size(self, packed: bytes | Packed, what: str) -> None:
+        """Refuse what is larger than the peer accepts.
+
+        Args:
+            what: Begins the message: "result takes".
+        """
+        link = self._link
+        size = len(packed) if isinstance(packed, bytes) else packed.size
+        if size > link.send_limit:
+            if not isinstance(packed, bytes):
+                self.drop_exports(packed.exported)
+            raise OperationError(
+                f'the {what} {size} bytes, and {link.peer_name} accepts messages of up to '
+                f'{link.send_limit} bytes (option max_frame_size over there)'
+            )
+
     def pack_failure(self, exc: BaseException) -> Packed:
         from .values.faults import pack_fault
 

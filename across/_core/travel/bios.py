@@ -45,17 +45,7 @@ _mutex = threading.Lock()
 
 
 def get_bios() -> str:
-    """Return a Python script that makes a bare interpreter a peer over its standard streams.
-
-    It is one line, to be executed with ``python3 -c`` by any Python 3.8 or newer, with nothing
-    installed. Quote it with :func:`shlex.quote` where a shell is in between::
-
-        command = 'python3 -c ' + shlex.quote(across.get_bios())
-        with across.Connection.from_command(['ssh', 'wonderland', command]) as conn:
-            conn.call(os.mkdir, '/home/alice')
-
-    The process accepts exported modules, and takes over the options of the connection.
-    """
+    """The script itself; see :func:`across.get_bios`."""
     return _SCRIPT
 
 
