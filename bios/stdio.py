@@ -38,9 +38,11 @@ old and sys.exit(
 list(iter(lambda: os.read(0, 1) or sys.exit(1), chr(10).encode()))
 
 # Reads exactly that many bytes. Not through sys.stdin, which would read ahead.
+# fmt: off
 read = lambda size: size and (  # noqa: E731, RUF021
     (lambda data: data + read(size - len(data)))(os.read(0, size) or sys.exit(1))
 ) or b''
+# fmt: on
 
 # Eight hexadecimal digits give the size of the namespace that comes next. It holds the modules of
 # the library, and the code that makes them importable, connects, and stays until the end.

@@ -109,9 +109,7 @@ def test_output_is_there_before_the_call_returns(
         assert capsys.readouterr().out == str(number)
 
 
-def test_before_a_call_fails(
-    forwarding: Connection, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_before_a_call_fails(forwarding: Connection, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ZeroDivisionError):
         forwarding.execute('print("last words"); 1 / 0')
     assert capsys.readouterr().out == 'last words\n'
@@ -145,9 +143,7 @@ def test_before_a_nested_call_runs(
     assert seen[-1].endswith('after\n')
 
 
-def test_proxies_print_too(
-    forwarding: Connection, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_proxies_print_too(forwarding: Connection, capsys: pytest.CaptureFixture[str]) -> None:
     proxy = forwarding.execute('import across, sys; across.ref(sys.stdout)')
     proxy.write('through a proxy')
     assert capsys.readouterr().out == 'through a proxy'

@@ -57,9 +57,7 @@ class Child(Session):
         # Undone in the child by leash.leave_interrupts_to_parent().
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            self._process = subprocess.Popen(
-                command(end), stdin=stdin, stdout=stdout, pass_fds=fds
-            )
+            self._process = subprocess.Popen(command(end), stdin=stdin, stdout=stdout, pass_fds=fds)
         except BaseException:
             os.close(self._leash)
             raise

@@ -277,4 +277,3 @@ class BIOSConnectionHandler(Pool):
         child = start_bare_child(sock, self._options.timeout)
         sock.close()
         return child
-

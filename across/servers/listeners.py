@@ -379,4 +379,3 @@ def _turn_away(sock: socket.socket, text: str) -> None:
         # What is unread when a socket closes makes its peer see an error, and not our text.
         while sock.recv(4096):
             pass
-

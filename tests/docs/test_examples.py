@@ -29,9 +29,7 @@ PAGES = [ROOT / 'README.rst', *sorted((ROOT / 'docs').rglob('*.rst'))]
 
 
 @pytest.fixture
-def ssh_that_reaches_us(
-    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def ssh_that_reaches_us(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lead every host name to the tests' sshd, for scripts that call plain `ssh`."""
     program = tmp_path / 'bin' / 'ssh'
     program.parent.mkdir()

@@ -213,9 +213,7 @@ def test_garbage_ends_that_connection_only(
 
 
 @pytest.mark.parametrize('kind', HANDLERS)
-def test_client_that_closes_one_direction(
-    serve: Serve, kind: type[LocalConnectionHandler]
-) -> None:
+def test_client_that_closes_one_direction(serve: Serve, kind: type[LocalConnectionHandler]) -> None:
     server = serve(kind)
     with socket.create_connection(server.address) as sock:
         sock.shutdown(socket.SHUT_WR)
@@ -402,5 +400,3 @@ def test_thread_left_in_a_child_does_not_keep_it(serve: Serve) -> None:
         before = time.monotonic()
         server.close()
         assert time.monotonic() - before < 3 * SECOND
-
-

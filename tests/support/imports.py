@@ -66,9 +66,7 @@ def imports_of(name: str, sources: Sources) -> list[Import]:
     return found
 
 
-def _targets(
-    node: ast.Import | ast.ImportFrom, name: str, sources: Sources
-) -> Iterator[str]:
+def _targets(node: ast.Import | ast.ImportFrom, name: str, sources: Sources) -> Iterator[str]:
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
         return

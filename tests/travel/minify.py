@@ -48,5 +48,3 @@ def _join(tokens: list[tokenize.TokenInfo]) -> str:
 
 def _is_word(char: str) -> bool:
     return char.isalnum() or char == '_'
-
-

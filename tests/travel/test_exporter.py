@@ -50,9 +50,7 @@ def test_names_and_modules_can_be_added() -> None:
         (types.ModuleType('made_up'), ModuleNotFoundError, 'no such module'),
     ],
 )
-def test_what_cannot_be_exported_is_refused(
-    module: str, error: type[Exception], text: str
-) -> None:
+def test_what_cannot_be_exported_is_refused(module: str, error: type[Exception], text: str) -> None:
     exporter = Exporter()
     with pytest.raises(error, match=r'^cannot export|^export') as caught:
         exporter.add('attr', module)

@@ -212,9 +212,7 @@ def globals_of(code: CodeType) -> list[str]:
 def submodules_of(code: CodeType, space: dict[str, Any]) -> list[str]:
     """Modules that code reaches through their packages: ``os.path`` where it says ``os``."""
     names = set(code.co_names)
-    packages = [
-        space[name].__name__ for name in names if isinstance(space.get(name), ModuleType)
-    ]
+    packages = [space[name].__name__ for name in names if isinstance(space.get(name), ModuleType)]
     return [
         name
         for name in list(sys.modules)

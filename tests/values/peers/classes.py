@@ -192,7 +192,7 @@ def dataclass():
         and Point3().up() == Point3(1)
         and hash(Point3(1)) == hash(Point3(1))
         and Point.count == 7
-        and Point.x if hasattr(Point, 'x') else True
+        and (Point.x if hasattr(Point, 'x') else True)
     )
 
 

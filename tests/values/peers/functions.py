@@ -156,6 +156,7 @@ def shared_cells_and_mutual_recursion():
     return get() == 5 and even(10) and not even(7)
 
 
+# fmt: off
 pair = (lambda x: x + 1, lambda x: x + 2); same = [lambda: 1, lambda: 1]  # noqa: E702
 long_lambda = functools.reduce(
     lambda f, g: lambda x: g(f(x)),
@@ -163,6 +164,7 @@ long_lambda = functools.reduce(
      lambda x: (
          x - 1)],
 )
+# fmt: on
 closures = [lambda x, i=i: x + i for i in (1, 2)]
 late = [lambda: i for i in (1, 2)]
 umlauts = ('äöü', lambda: 'äöü', lambda: 'ß')
