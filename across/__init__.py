@@ -18,6 +18,7 @@ from ._core.errors import (
 )
 from ._core.handlers import CurrentCall, check_cancelled, current_call
 from ._core.options import Options
+from ._core.serving import run_in_main_thread
 from ._core.values.proxies import Proxy, Reference, get_proxy_connection, ref
 
 # Wire format: pickles name these two.
@@ -44,6 +45,7 @@ __all__ = [
     'get_connection',
     'get_proxy_connection',
     'ref',
+    'run_in_main_thread',
     'set_debug_level',
 ]
 

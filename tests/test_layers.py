@@ -33,10 +33,10 @@ CORE_LAYERS = (
     {'travel'},
     # What one connection consists of, split by task.
     {'calls', 'execution', 'forwarding', 'futures', 'handlers', 'handshake', 'lifetime', 'link'}
-    | {'operations', 'payloads', 'pulse', 'reader', 'sender', 'states'},
-    {'connection'},
+    | {'main_thread', 'operations', 'payloads', 'pulse', 'reader', 'sender', 'states'},
+    {'connection', 'serving'},
 )
-PLAIN_LAYERS = (0, 3)
+PLAIN_LAYERS = (0, 3, 4)
 # Between siblings, all the same: records without behaviour, which would have to be said twice.
 ALLOWED_SIDEWAYS = {
     ('values', 'across._core.wire.frames'): 'the kinds of buffers are part of the frame format',
@@ -51,7 +51,8 @@ UPPER_LAYERS = (
 # What the parts above the core may import of it, beyond the public names of `across`.
 ALLOWED_INSIDE = {
     'aio': ('across._core.wire', 'across._core.values'),
-    'servers': ('across._core.travel.bios',),
+    # A child process does the same as a bare peer.
+    'servers': ('across._core.serving',),
 }
 # The wire format does no I/O, waits for nothing and knows nothing of objects.
 BANNED_ON_THE_WIRE = {'socket', 'select', 'threading', 'time', 'pickle', 'logging'}

@@ -22,6 +22,7 @@ EAGER = (
     'across._core.threads.cache',
     'across._core.threads.outbox',
     'across._core.threads.watchdog',
+    'across._core.threads.main_loop',
     'across._core.transports',
     'across._core.transports.base',
     'across._core.transports.wakeup',
@@ -46,5 +47,6 @@ EAGER = (
     'across._core.link',
     'across._core.lifetime',
     'across._core.connection',
+    'across._core.serving',
     'across',
 )

@@ -366,22 +366,3 @@ def _check_options(options: Options | None) -> Options:
             f'options must be an instance of across.Options, not {type(options).__name__}'
         )
     return options
-
-
-def serve_stdio(options: dict[str, Any]) -> None:
-    """What a bare Python does once it has the library: serve whoever booted it, until the end.
-
-    Args:
-        options: Those of the other side, as far as they concern this one.
-    """
-    from .transports.stdio import StdioTransport
-    from .travel.importer import ALWAYS_EXPORTED
-
-    settings = Options(**options).copy(accept_exported_modules=True, forward_stdio=False)
-    connection = Connection(StdioTransport(), settings, ALWAYS_EXPORTED)
-    try:
-        connection.wait()
-    except DisconnectError:
-        pass  # whoever booted us is gone; nobody is left to tell
-    finally:
-        connection._link.close()

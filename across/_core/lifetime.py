@@ -10,6 +10,7 @@ import os
 import weakref
 
 from .threads.cache import service_threads
+from .threads.main_loop import main_loop
 from .threads.watchdog import watchdog
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
@@ -45,3 +46,4 @@ def _forget_all() -> None:
     _links.clear()
     service_threads.forget()
     watchdog.forget()
+    main_loop.forget()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import _thread
 import sys
+import threading
 import time
 
 from . import debug
@@ -25,6 +26,7 @@ from .states import CLOSED, CLOSING, CONNECTING, NEW, OPEN
 from .threads.baton import Waiter
 from .threads.cache import service_threads
 from .threads.context import context
+from .threads.main_loop import main_loop
 from .threads.watchdog import watchdog
 from .transports.base import Cancelled, Transport
 from .values.refs import ExportTable, ImportTable
@@ -232,6 +234,7 @@ class Link:
         self.calls.fail_all()
         self.handlers.cancel_all()
         self._ended.release()
+        main_loop.wake()
 
     def cancel(self, reason: str) -> None:
         """End the link from any thread, also from a signal handler: takes no lock."""
@@ -241,7 +244,9 @@ class Link:
         watchdog.wake()
 
     def wait_ended(self) -> None:
-        if self.state != CLOSED:
+        if threading.current_thread() is threading.main_thread():
+            main_loop.wait(lambda: self.state == CLOSED)
+        elif self.state != CLOSED:
             _wait_for(self._ended)
 
     def close(self) -> bool:

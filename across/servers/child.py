@@ -13,7 +13,8 @@ import threading
 import time
 from contextlib import suppress
 
-from across import AcrossError, Connection, Options
+from across import AcrossError, Options
+from across._core.serving import serve_socket
 
 from .leash import hold, leave_interrupts_to_parent
 
@@ -28,14 +29,12 @@ def main() -> None:
     leave_interrupts_to_parent()
     options = _read_options(leash)
     os.set_inheritable(sock_fd, False)
-    connection = Connection.from_socket(socket.socket(fileno=sock_fd), options=options)
+    sock = socket.socket(fileno=sock_fd)
     try:
         hold(leash, options.timeout)
         with suppress(AcrossError):  # however it ended, that is the client's business
-            connection.wait()
+            serve_socket(sock, options)
     finally:
-        with suppress(AcrossError):
-            connection.close()
         # The normal end of the interpreter waits for threads that user code left behind.
         threading.Thread(target=_end_later, daemon=True).start()
 

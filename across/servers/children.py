@@ -118,7 +118,7 @@ def start_bare_child(sock: socket.socket, timeout: float | None) -> Child:
     def command(end: int) -> list[str]:
         # In a namespace of its own: the main module is for the user's code.
         script = (
-            f'n = {{}}; exec({_leash_source()!r}, n)\n'
+            f'n = {{"__name__": {leash.__name__!r}}}; exec({_leash_source()!r}, n)\n'
             f'n["leave_interrupts_to_parent"](); n["hold"]({end}, {timeout})\n'
         )
         return [sys.executable, '-I', '-S', '-c', script + get_bios()]

@@ -26,7 +26,7 @@ from .blobfile import kept
 __all__ = ['get_bios']
 
 BOOT = 'across._core.travel.boot'
-ENTRY = 'across._core.connection:serve_stdio'
+ENTRY = 'across._core.serving:serve_stdio'
 OLDEST_VERSION = (3, 8)
 
 # Made from bios/stdio.py, which explains it; a test compares them. No quote but ", and nothing that
