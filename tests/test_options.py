@@ -105,6 +105,49 @@ def test_limits_refuse(name: str, value: object, error: type[Exception]) -> None
         assert part in str(caught.value)
 
 
+def test_authkey() -> None:
+    assert Options().authkey is None
+    assert Options(authkey=b'key').authkey == b'key'
+    assert Options(authkey='schlüssel').authkey == 'schlüssel'.encode()
+
+
+@pytest.mark.parametrize(
+    ('value', 'error', 'text'),
+    [
+        (b'', ValueError, 'must not be empty; use None for no authentication'),
+        ('', ValueError, 'must not be empty'),
+        (313, TypeError, 'must be bytes or a str, not int'),
+        (bytearray(b'313'), TypeError, 'must be bytes or a str, not bytearray'),
+        ('\ud800313', ValueError, 'characters that UTF-8 cannot encode'),
+    ],
+)
+def test_authkey_refuses_without_showing_it(value: Any, error: type, text: str) -> None:
+    with pytest.raises(error) as caught:
+        Options(authkey=value)
+    assert text in str(caught.value)
+    assert '313' not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_nothing_shows_the_authkey() -> None:
+    options: Any = Options(authkey='secret', timeout=5)
+    assert repr(options) == 'Options(timeout=5.0, authkey=<hidden>)'
+    assert 'secret' not in f'{options}{options!s}'
+    with pytest.raises(AttributeError) as caught:
+        options.authkey = 'secret'
+    assert str(caught.value).endswith('options.copy(authkey=…)')
+
+
+def test_the_authkey_is_neither_lost_nor_given_away() -> None:
+    """Options without it would be less safe than those that were pickled."""
+    options = Options(authkey='secret')
+    assert pickle.loads(pickle.dumps(options)).authkey == b'secret'
+    assert options.copy(timeout=5).authkey == b'secret'
+    assert options.copy(authkey=None) == Options()
+    assert options != Options(authkey='other')
+    assert 'authkey' not in options.portable()
+
+
 def test_misspelt_option_names_the_nearest() -> None:
     with pytest.raises(TypeError) as caught:
         Options(timout=3)

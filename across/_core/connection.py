@@ -82,11 +82,15 @@ class Connection:
         return cls(UnixTransport(path), options)
 
     @classmethod
-    def from_socket(cls, sock: socket.socket, *, options: Options | None = None) -> Connection:
+    def from_socket(
+        cls, sock: socket.socket, *, server_side: bool = True, options: Options | None = None
+    ) -> Connection:
         """Use a connected stream socket, which the connection then owns.
 
         Args:
             sock: TCP or Unix, as a server's ``accept()`` returns it.
+            server_side: False for a socket that was connected from here. Matters only where
+                the sides authenticate each other; one of them has to be the server.
             options: What to tune; see :class:`Options`.
 
         Raises:
@@ -95,23 +99,29 @@ class Connection:
         from .transports.sockets import SocketTransport
 
         _check_options(options)
-        return cls(SocketTransport(sock), options)
+        return cls(SocketTransport(sock, server_side=server_side), options)
 
     @classmethod
     def from_pipes(
-        cls, in_pipe: Any, out_pipe: Any, *, options: Options | None = None
+        cls,
+        in_pipe: Any,
+        out_pipe: Any,
+        *,
+        server_side: bool = False,
+        options: Options | None = None,
     ) -> Connection:
         """Use a pair of pipes, which the connection then owns.
 
         Args:
             in_pipe: File object to read from, as of ``os.fdopen(fd, 'rb')``.
             out_pipe: File object to write to, as of ``os.fdopen(fd, 'wb')``.
+            server_side: See :meth:`from_socket`; true for :meth:`from_stdio`.
             options: What to tune; see :class:`Options`.
         """
         from .transports.streams import PipeTransport
 
         _check_options(options)
-        return cls(PipeTransport(in_pipe, out_pipe), options)
+        return cls(PipeTransport(in_pipe, out_pipe, server_side=server_side), options)
 
     @classmethod
     def from_stdio(cls, *, options: Options | None = None) -> Connection:

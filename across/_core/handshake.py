@@ -1,4 +1,5 @@
-"""The handshake: greetings are exchanged; a bare peer is given the library first.
+"""The handshake: greetings are exchanged, behind a proof of the key if there is one; a bare peer is
+given the library first.
 
 Layer: just below :mod:`.connection`. Runs in the link's first service thread.
 """
@@ -10,13 +11,23 @@ import sys
 import time
 from contextlib import suppress
 
-from .errors import ProtocolError
+from .errors import AuthenticationError, ProtocolError
 from .wire.greeting import Greeting, GreetingDecoder, PeerInfo, encode_greeting
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from .link import Link
     from .options import Options
+
+    class Decoder(Protocol):
+        """What takes in the first bytes of a peer, and finds its greeting in them."""
+
+        @property
+        def is_empty(self) -> bool: ...
+        def received(self, data: bytes) -> Greeting | None: ...
+        def describe(self) -> str: ...
 
 
 # The greeting has a limit, and a character may take twelve bytes of it.
@@ -59,10 +70,19 @@ def shake_hands(link: Link) -> None:
 
     Raises:
         ProtocolError: The peer speaks something else.
+        AuthenticationError: It does not know the key.
         OSError, Cancelled: There is no connection.
     """
     deadline = _Deadline(link.options.timeout)
     link.transport.connect(deadline.left())
+    peer, rest = (_greet if link.options.authkey is None else _authenticate)(link, deadline)
+    _know_modules_of(peer)
+    link.log('INFO', f'connected to {peer}, process {peer.pid}')
+    link.open(peer, rest)
+
+
+def _greet(link: Link, deadline: _Deadline) -> tuple[PeerInfo, bytes]:
+    """Exchange greetings; the peer's, and what came behind it."""
     decoder = GreetingDecoder()
     with suppress(OSError):  # a peer that left at once may have said why
         _send(link, encode_greeting(link.info), deadline)
@@ -73,9 +93,28 @@ def shake_hands(link: Link) -> None:
         greeting = _receive(link, decoder, deadline)
         if greeting.info is None:
             raise ProtocolError('the peer asks for the library again and again')
-    _know_modules_of(greeting.info)
-    link.log('INFO', f'connected to {greeting.info}, process {greeting.info.pid}')
-    link.open(greeting.info, decoder.rest)
+    return greeting.info, decoder.rest
+
+
+def _authenticate(link: Link, deadline: _Deadline) -> tuple[PeerInfo, bytes]:
+    """Exchange proofs, then greetings; the peer's, and what came behind it."""
+    from .wire.authentication import Authentication
+
+    own = encode_greeting(link.info)
+    auth = Authentication(link.options.authkey, own, server_side=link.transport.server_side)
+    greeting = None
+    try:
+        while greeting is None:
+            with suppress(OSError):  # a peer that left may have said why
+                _send(link, auth.take_output(), deadline)
+            greeting = _receive_once(link, auth, deadline)
+        _send(link, auth.take_output(), deadline)
+    except AuthenticationError:
+        with suppress(OSError):
+            link.transport.send([auth.take_output()])
+        raise
+    assert greeting.info is not None  # bare peers know no key
+    return greeting.info, auth.rest
 
 
 def _know_modules_of(peer: PeerInfo) -> None:
@@ -107,21 +146,24 @@ def _send(link: Link, data: bytes, deadline: _Deadline) -> None:
             deadline.left()
 
 
-def _receive(link: Link, decoder: GreetingDecoder, deadline: _Deadline) -> Greeting:
+def _receive(link: Link, decoder: Decoder, deadline: _Deadline) -> Greeting:
+    greeting = None
+    while greeting is None:
+        greeting = _receive_once(link, decoder, deadline)
+    return greeting
+
+
+def _receive_once(link: Link, decoder: Decoder, deadline: _Deadline) -> Greeting | None:
     buffer = link.reader.decoder.buffer
-    while True:
-        if not link.transport.wait_readable(deadline.left()):
-            deadline.left()
-        count = link.transport.receive_into(buffer)
-        if count == 0:
-            raise _ended(link, decoder)
-        if count > 0:
-            greeting = decoder.received(bytes(buffer[:count]))
-            if greeting is not None:
-                return greeting
+    if not link.transport.wait_readable(deadline.left()):
+        deadline.left()
+    count = link.transport.receive_into(buffer)
+    if count == 0:
+        raise _ended(link, decoder)
+    return decoder.received(bytes(buffer[:count])) if count > 0 else None
 
 
-def _ended(link: Link, decoder: GreetingDecoder) -> Exception:
+def _ended(link: Link, decoder: Decoder) -> Exception:
     ending = link.transport.ending()
     if not decoder.is_empty:
         return ProtocolError(f'{decoder.describe()}; then {ending}')

@@ -62,6 +62,22 @@ def _at_least(minimum: int, unit: str) -> Callable[[str, object], int | None]:
     return check
 
 
+def _check_authkey(name: str, value: object) -> bytes | None:
+    # No message shows the value: it is a secret, also where it is a wrong one.
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            value = value.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f'option {name!r} has characters that UTF-8 cannot encode') from None
+    if not isinstance(value, bytes):
+        raise TypeError(f'option {name!r} must be bytes or a str, not {type(value).__name__}')
+    if not value:
+        raise ValueError(f'option {name!r} must not be empty; use None for no authentication')
+    return value
+
+
 class Field:
     """What there is to know about one option.
 
@@ -71,16 +87,23 @@ class Field:
             raises `TypeError` or `ValueError`.
         portable: Whether a bare peer takes the value over from the side that boots it. True only
             for plain values (numbers, booleans, None), which any interpreter can rebuild.
+        secret: Whether nothing ever shows the value.
     """
 
-    __slots__ = ('check', 'default', 'portable')
+    __slots__ = ('check', 'default', 'portable', 'secret')
 
     def __init__(
-        self, default: object, check: Callable[[str, object], object], *, portable: bool
+        self,
+        default: object,
+        check: Callable[[str, object], object],
+        *,
+        portable: bool,
+        secret: bool = False,
     ) -> None:
         self.default = default
         self.check = check
         self.portable = portable
+        self.secret = secret
 
 
 FIELDS: dict[str, Field] = {
@@ -90,6 +113,8 @@ FIELDS: dict[str, Field] = {
     'forward_stdio': Field(False, _check_bool, portable=True),
     'max_frame_size': Field(8 * 2**30, _at_least(SMALLEST_FRAME_LIMIT, 'bytes'), portable=True),
     'max_calls': Field(1000, _at_least(1, 'calls'), portable=True),
+    # Not portable: it must not get to an interpreter that has not proved to have it.
+    'authkey': Field(None, _check_authkey, portable=False, secret=True),
 }
 
 
@@ -112,6 +137,9 @@ class Options:
             8 GiB by default.
         max_calls: How many calls of the other side may run or wait here at a time (1 or more, or
             None for no limit). 1000 by default.
+        authkey: A key (bytes, or a str, which is encoded as UTF-8) that both sides have to prove
+            to know before anything else happens. None, for no such proof, by default. Pickled
+            options carry it along; nothing shows it.
 
     Raises:
         TypeError: An option is misspelt, or its value is of the wrong type.
@@ -126,6 +154,7 @@ class Options:
     forward_stdio: bool
     max_frame_size: int | None
     max_calls: int | None
+    authkey: bytes | None
 
     def __init__(self, **options: Any) -> None:
         for name in options:
@@ -153,8 +182,9 @@ class Options:
     def __setattr__(self, name: str, value: object) -> None:
         if name not in FIELDS:
             raise AttributeError(_unknown(name))
+        shown = '…' if FIELDS[name].secret else repr(value)
         raise AttributeError(
-            f'options cannot be changed; make a copy instead: options.copy({name}={value!r})'
+            f'options cannot be changed; make a copy instead: options.copy({name}={shown})'
         )
 
     def __delattr__(self, name: str) -> None:
@@ -170,7 +200,7 @@ class Options:
 
     def __repr__(self) -> str:
         changed = (
-            f'{name}={value!r}'
+            f'{name}=<hidden>' if FIELDS[name].secret else f'{name}={value!r}'
             for name, value in self.__dict__.items()
             if value != FIELDS[name].default
         )

@@ -77,6 +77,11 @@ class ConnectionHandler(abc.ABC):
         """How many connections there are now, those in their handshake included."""
         raise NotImplementedError(f'{type(self).__name__} does not count its connections')
 
+    @property
+    def knows_clients(self) -> bool:
+        """Whether clients have to prove who they are; a server warns where it matters."""
+        return False
+
     def __enter__(self: Self) -> Self:
         return self
 
@@ -104,6 +109,10 @@ class Pool(ConnectionHandler):
     @property
     def connection_count(self) -> int:
         return len(self._sessions)
+
+    @property
+    def knows_clients(self) -> bool:
+        return self._options.authkey is not None
 
     def handle_socket(self, sock: socket.socket) -> None:
         if self._closing or self._cancelled:
@@ -267,11 +276,20 @@ class BIOSConnectionHandler(Pool):
 
     Args:
         options: Their ``timeout`` says how long :meth:`close` waits for the children to end, before
-            it kills them. The others have no effect.
+            it kills them. The others have no effect, but for ``authkey``, which is refused: a bare
+            interpreter has no key, and nothing to prove it with.
+
+    Raises:
+        TypeError, ValueError: ``options`` is something else, or has an ``authkey``.
     """
 
     def __init__(self, *, options: Options | None = None) -> None:
         super().__init__(options)
+        if self._options.authkey is not None:
+            raise ValueError(
+                'a bare interpreter cannot ask its client for a key (option authkey); use a '
+                'ProcessConnectionHandler, or run_unix, where only your own user can connect'
+            )
 
     def _begin(self, sock: socket.socket) -> Session:
         child = start_bare_child(sock, self._options.timeout)

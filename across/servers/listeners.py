@@ -111,7 +111,8 @@ class Server:
     ) -> Server:
         """Listen on a TCP port, of all addresses of a host.
 
-        Warns if other machines may reach it, as whoever connects can run anything.
+        Warns if other machines may reach it and the handler's options ask clients for no proof of
+        who they are (``authkey``), as whoever connects can run anything.
 
         Args:
             host: Name or address (IPv4 or IPv6); empty for all interfaces.
@@ -125,7 +126,8 @@ class Server:
         _check_arguments(handler, max_connections)
         sockets = bind_tcp(host, port)
         try:
-            _warn_if_exposed(sockets)
+            if handler is None or not handler.knows_clients:
+                _warn_if_exposed(sockets)
             return cls(sockets, handler=handler, max_connections=max_connections)
         except BaseException:
             for sock in sockets:
@@ -360,7 +362,8 @@ def _warn_if_exposed(sockets: list[socket.socket]) -> None:
         level, frame = level + 1, frame.f_back
     warnings.warn(
         f'serving {address} without authentication: whoever can reach that address from another '
-        "machine can run anything here, with this user's rights",
+        "machine can run anything here, with this user's rights; give the handler "
+        'Options(authkey=…), or serve a loopback address',
         stacklevel=level,
     )
 

@@ -40,6 +40,9 @@ class Transport(abc.ABC):
     sent: list[int]
     #: Whether this is the standard input and output of this process: it serves this peer only.
     owns_stdio = False
+    #: Whether the peer came to this process, as the client of a server does, and not the other way
+    #: round: decides who has to prove first that it knows a key.
+    server_side = False
 
     @abc.abstractmethod
     def connect(self, timeout: float | None) -> None:

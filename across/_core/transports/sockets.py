@@ -82,15 +82,20 @@ class _SocketStream(StreamTransport):
 class SocketTransport(_SocketStream):
     """A transport over a given, connected stream socket, taken over.
 
+    Args:
+        sock: The socket.
+        server_side: Whether it was accepted, rather than connected from here.
+
     Raises:
         TypeError: It is no :class:`socket.socket`, or one whose bytes are not those on its
             descriptor (TLS).
         ValueError: It is closed, listening, not connected, or no stream socket.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, *, server_side: bool = True) -> None:
         _check_socket(sock)
         super().__init__(_socket_name(sock))
+        self.server_side = server_side
         self._sock = sock
         self._files = (sock,)
 

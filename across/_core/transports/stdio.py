@@ -41,7 +41,8 @@ class StdioTransport(PipeTransport):
         in_fd, out_fd = _take_over()
         _taken = True
         name = 'standard input/output'
-        super().__init__(open(in_fd, 'rb', 0), open(out_fd, 'wb', 0), name)  # noqa: SIM115
+        in_file, out_file = open(in_fd, 'rb', 0), open(out_fd, 'wb', 0)  # noqa: SIM115
+        super().__init__(in_file, out_file, name, server_side=True)
         self._read_ahead = _take_read_ahead()
         reconfigure = getattr(sys.stdout, 'reconfigure', None)
         if reconfigure is not None:

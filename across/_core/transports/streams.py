@@ -219,14 +219,23 @@ class PipeTransport(DescriptorTransport):
         in_file: A file object, as :func:`os.fdopen` makes them, or anything else with ``fileno()``.
         out_file: The same, for writing.
         name: Where they lead.
+        server_side: Whether the peer came to this process.
 
     Raises:
         TypeError: One of them is no file object.
         ValueError: One of them is closed, or not open for that direction.
     """
 
-    def __init__(self, in_file: File, out_file: File, name: str = 'a pair of pipes') -> None:
+    def __init__(
+        self,
+        in_file: File,
+        out_file: File,
+        name: str = 'a pair of pipes',
+        *,
+        server_side: bool = False,
+    ) -> None:
         super().__init__(name)
+        self.server_side = server_side
         _check_direction(in_file, 'in_pipe', 'reading', os.O_WRONLY)
         _check_direction(out_file, 'out_pipe', 'writing', os.O_RDONLY)
         flush = getattr(out_file, 'flush', None)

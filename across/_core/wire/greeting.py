@@ -1,4 +1,4 @@
-"""The greeting: one line of ASCII text that each side sends first.
+"""The greeting: one line of ASCII text that each side sends first, unless a key comes ahead of it.
 
 ::
 
@@ -7,7 +7,8 @@
 
 The number is the version of the protocol. The first form is sent by a process that has the library,
 and is followed by frames. The second one is sent by a bare Python that waits for the library's
-code; once it has that, it sends the first form.
+code; once it has that, it sends the first form. A side that has a key sends neither before the
+other one has proved to know the key; see :mod:`.authentication`.
 
 Values are percent-encoded, so that a line can be split at spaces. Unknown keys are ignored; that
 leaves room for later versions. Nothing in a greeting is ever unpickled or evaluated.
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-from ..errors import ProtocolError
+from ..errors import AuthenticationError, ProtocolError
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
@@ -96,6 +97,16 @@ class GreetingDecoder:
 
         Raises:
             ProtocolError: This is no greeting; the message shows what came instead.
+            AuthenticationError: The peer wants a key.
+        """
+        line = self.received_line(data)
+        return None if line is None else parse_greeting(line)
+
+    def received_line(self, data: bytes) -> bytes | None:
+        """Take in bytes; the first line once it is complete, whatever it says.
+
+        Raises:
+            ProtocolError: It begins like none of ours, or is too long.
         """
         self._data += data
         line, newline, rest = self._data.partition(b'\n')
@@ -104,7 +115,7 @@ class GreetingDecoder:
         if not newline:
             return None
         self.rest = rest
-        return _parse(line)
+        return line
 
     @property
     def is_empty(self) -> bool:
@@ -128,14 +139,34 @@ def show_bytes(data: bytes, limit: int = 500) -> str:
     return text + (' …' if len(data) > len(shown) else '')
 
 
-def _parse(line: bytes) -> Greeting:
+def split_line(line: bytes) -> list[str]:
+    """The words of a line that a peer begins with.
+
+    Raises:
+        ProtocolError: It is none, or of another version.
+    """
     words = line.decode('ascii', 'replace').split()
-    if len(words) < 3 or words[2] not in ('peer', 'bios'):
+    if len(words) < 3 or words[2] not in ('peer', 'bios', 'key'):
         raise ProtocolError(f'the peer sent a greeting that makes no sense: {show_bytes(line)}')
     if words[1] != str(VERSION):
         raise ProtocolError(
             f'the peer speaks version {words[1]} of the protocol, this side version {VERSION}; '
             'install the same version of across on both sides'
+        )
+    return words
+
+
+def parse_greeting(line: bytes) -> Greeting:
+    """Read a greeting.
+
+    Raises:
+        ProtocolError: It makes no sense.
+        AuthenticationError: The peer wants a key.
+    """
+    words = split_line(line)
+    if words[2] == 'key':
+        raise AuthenticationError(
+            'the peer wants a key, and this side has none: Options(authkey=…)'
         )
     if words[2] == 'bios':
         return Greeting(words[3] if len(words) > 3 else '', None)
