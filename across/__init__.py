@@ -13,6 +13,7 @@ from ._core.errors import (
     AuthenticationError,
     DisconnectError,
     ForeignError,
+    InterpreterError,
     OperationError,
     ProtocolError,
 )
@@ -34,6 +35,7 @@ __all__ = [
     'CurrentCall',
     'DisconnectError',
     'ForeignError',
+    'InterpreterError',
     'OperationError',
     'Options',
     'ProtocolError',
@@ -56,8 +58,8 @@ def get_bios() -> str:
     The script talks over its standard input and output, needs no library over there, and fetches
     this one over the connection::
 
-        command = 'python3 -c ' + shlex.quote(get_bios())
-        with Connection.from_command(['ssh', 'wonderland', command]) as conn:
+        command = ['sudo', '-n', 'python3', '-c', get_bios()]
+        with Connection.from_command(command) as conn:
             conn.call(os.mkdir, '/home/alice')
 
     It is one line, for any Python 3.8 or newer. The process accepts exported modules, and takes

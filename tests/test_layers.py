@@ -33,7 +33,8 @@ CORE_LAYERS = (
     {'travel'},
     # What one connection consists of, split by task.
     {'calls', 'execution', 'forwarding', 'futures', 'handlers', 'handshake', 'lifetime', 'link'}
-    | {'main_thread', 'operations', 'payloads', 'pulse', 'reader', 'sender', 'states'},
+    | {'main_thread', 'operations', 'payloads', 'pulse', 'reader', 'sender', 'spawning'}
+    | {'states'},
     {'connection', 'serving'},
 )
 PLAIN_LAYERS = (0, 3, 4)

@@ -46,6 +46,7 @@ EAGER = (
     'across._core.handshake',
     'across._core.link',
     'across._core.lifetime',
+    'across._core.spawning',
     'across._core.connection',
     'across._core.serving',
     'across',

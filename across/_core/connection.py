@@ -10,12 +10,13 @@ from .errors import DisconnectError, ProtocolError
 from .handshake import describe_process, shake_hands
 from .link import Link
 from .options import Options
+from .options import check_options as _check_options
+from .spawning import Spawning
 from .threads.context import context
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
     import socket
-    import subprocess
     from concurrent.futures import Future
     from types import ModuleType
     from typing import Any, Callable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from .transports.base import Transport
 
 
-class Connection:
+class Connection(Spawning):
     """A connection to another Python process, for running code there, and vice versa.
 
     Made by one of the ``from_…`` methods, which connect in the background: :meth:`call` and the
@@ -140,52 +141,6 @@ class Connection:
 
         _check_options(options)
         return cls(StdioTransport(), options)
-
-    @classmethod
-    def from_command(cls, args: list[str], *, options: Options | None = None) -> Connection:
-        """Start a child process, and talk with it over its standard input and output.
-
-        Args:
-            args: The program and its arguments. Its standard error is ours.
-            options: What to tune; see :class:`Options`.
-        """
-        from .transports.processes import ProcessTransport
-
-        _check_options(options)
-        return cls(ProcessTransport(args), options)
-
-    @classmethod
-    def from_shell(cls, script: str, *, options: Options | None = None) -> Connection:
-        """Start a shell (``/bin/sh``) that runs a script, and talk with it like with a command.
-
-        Args:
-            script: What the shell runs.
-            options: What to tune; see :class:`Options`.
-        """
-        from .transports.processes import ProcessTransport
-
-        _check_options(options)
-        if not isinstance(script, str):
-            raise TypeError(f'the script must be a str, not {type(script).__name__}')
-        return cls(ProcessTransport(['/bin/sh', '-c', script]), options)
-
-    @classmethod
-    def from_process(
-        cls, proc: subprocess.Popen[Any], *, options: Options | None = None
-    ) -> Connection:
-        """Use a child process that runs already; the connection then waits for its end, too.
-
-        Args:
-            proc: Started with ``stdin=PIPE`` and ``stdout=PIPE``.
-            options: What to tune; see :class:`Options`.
-
-        Raises:
-            TypeError, ValueError: ``proc`` is something else, or lacks a pipe.
-        """
-        from .transports.processes import ProcessTransport
-
-        _check_options(options)
-        return cls(ProcessTransport.from_popen(proc), options)
 
     # ------------------------------------------------------------------------------- using it
 
@@ -366,13 +321,3 @@ def get_connection() -> Connection:
 
 
 get_connection.__module__ = 'across'
-
-
-def _check_options(options: Options | None) -> Options:
-    if options is None:
-        return Options()
-    if not isinstance(options, Options):
-        raise TypeError(
-            f'options must be an instance of across.Options, not {type(options).__name__}'
-        )
-    return options

@@ -7,7 +7,8 @@
     │   ├── DisconnectError    the connection is gone, every later operation fails too
     │   └── ForeignError       remote code raised an exception of a type that can't be rebuilt here
     └── ProtocolError          the other side does not speak this protocol
-        └── AuthenticationError
+        ├── AuthenticationError
+        └── InterpreterError   there is no Python that could be the other side
 
 What remote code raises arrives as itself and is none of these.
 
@@ -21,6 +22,7 @@ __all__ = [
     'AuthenticationError',
     'DisconnectError',
     'ForeignError',
+    'InterpreterError',
     'OperationError',
     'ProtocolError',
 ]
@@ -67,7 +69,11 @@ class ProtocolError(AcrossError):
 
 
 class AuthenticationError(ProtocolError):
-    """The other side could not prove that it knows the key."""
+    """One side could not prove to the other who it is."""
+
+
+class InterpreterError(ProtocolError):
+    """There is no Python over there that could be the other side: none at all, or too old a one."""
 
 
 def sentence(exc: BaseException) -> str:

@@ -11,7 +11,7 @@ import sys
 import time
 from contextlib import suppress
 
-from .errors import AuthenticationError, ProtocolError
+from .errors import AuthenticationError, InterpreterError, ProtocolError
 from .wire.greeting import Greeting, GreetingDecoder, PeerInfo, encode_greeting
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
@@ -131,7 +131,7 @@ def _boot(link: Link, cache_tag: str, deadline: _Deadline) -> None:
 
     reason = refusal(cache_tag)
     if reason is not None:
-        raise ProtocolError(reason)
+        raise InterpreterError(reason)
     link.log('DEBUG', f'the peer is a bare {cache_tag}: sending the library')
     blob = make_blob(cache_tag, link.options.portable())
     _send(link, blob + encode_greeting(link.info), deadline)

@@ -216,3 +216,18 @@ def _unknown(name: str) -> str:
 
 
 Options.__module__ = 'across'  # the public path, as users import it and tracebacks show it
+
+
+def check_options(options: Options | None) -> Options:
+    """The options, or those that go without saying.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if options is None:
+        return Options()
+    if not isinstance(options, Options):
+        raise TypeError(
+            f'options must be an instance of across.Options, not {type(options).__name__}'
+        )
+    return options

@@ -122,18 +122,16 @@ def connect(target: Target, timeout: float | None, forward_stdio: bool) -> Conne
         return Connection.from_tcp(target.host, target.port, options=options)
     if target.scheme == 'unix':
         return Connection.from_unix(target.path, options=options)
+    if target.scheme == 'ssh':
+        # Somebody at a terminal can answer what ssh asks.
+        words = ['-o', 'BatchMode=no'] if sys.stdin is not None and sys.stdin.isatty() else []
+        return Connection.from_ssh(
+            target.host, user=target.user, port=target.port, ssh_options=words, options=options
+        )
     return Connection.from_command(_command(target), options=options)
 
 
 def _command(target: Target) -> list[str]:
     if target.scheme == 'command':
         return list(target.command)
-    if target.scheme == 'local':
-        return [sys.executable, '-I', '-S', '-c', get_bios()]
-    from shlex import quote
-
-    host = target.host if target.user is None else f'{target.user}@{target.host}'
-    port = [] if target.port is None else ['-p', str(target.port)]
-    # No terminal over there (-T), whatever the user's ssh configuration says: it would change the
-    # bytes that pass.
-    return ['ssh', '-T', *port, host, 'python3 -c ' + quote(get_bios())]
+    return [sys.executable, '-I', '-S', '-c', get_bios()]

@@ -2,10 +2,9 @@
 
 import os
 import platform
-import shlex
 import sys
 
-from across import Connection, get_bios
+from across import Connection
 
 
 def load():
@@ -13,9 +12,8 @@ def load():
 
 
 def main():
-    # ssh hands this to the login shell over there, so it has to be quoted.
-    script = 'python3 -c ' + shlex.quote(get_bios())
-    with Connection.from_command(['ssh', *sys.argv[1:], script]) as conn:
+    *ssh_options, host = sys.argv[1:]
+    with Connection.from_ssh(host, ssh_options=ssh_options) as conn:
         system, averages = conn.call(load)
         print(f'{system}, load averages {averages}')
 

@@ -8,6 +8,7 @@ import pytest
 
 from across import Connection, get_bios
 from support.interpreters import Interpreter, bare_command
+from support.sshd import missing_part, running_sshd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,3 +39,17 @@ def python3_over_ssh(sshd: Sshd) -> Iterator[Connection]:
     """Whatever the login shell finds as python3."""
     with Connection.from_command(sshd.command('python3', '-c', get_bios())) as conn:
         yield conn
+
+
+@pytest.fixture(scope='session')
+def sshd_with_any_shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """A server that starts what ``LOGIN_SHELL`` names, the way it starts a login shell."""
+    missing = missing_part()
+    if missing:
+        pytest.skip(missing)
+    settings = """\
+AcceptEnv LOGIN_SHELL
+ForceCommand exec "$LOGIN_SHELL" -c "$SSH_ORIGINAL_COMMAND"
+"""
+    with running_sshd(tmp_path_factory.mktemp('sshd'), settings) as server:
+        yield server

@@ -36,6 +36,7 @@ KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 MaxStartups 100
 MaxSessions 100
+{settings}
 """
 
 CLIENT_CONFIG = """\
@@ -98,14 +99,16 @@ def _make_key(path: Path) -> str:
     return path.with_suffix('.pub').read_text()
 
 
-def _write_files(folder: Path, port: int) -> None:
+def _write_files(folder: Path, port: int, settings: str) -> None:
     if not (folder / 'host_key').exists():
         host_key = _make_key(folder / 'host_key')
         (folder / 'authorized_keys').write_text(_make_key(folder / 'user_key'))
     else:
         host_key = (folder / 'host_key.pub').read_text()
     (folder / 'known_hosts').write_text(f'[127.0.0.1]:{port} {host_key}')
-    (folder / 'sshd_config').write_text(SERVER_CONFIG.format(folder=folder, port=port))
+    (folder / 'sshd_config').write_text(
+        SERVER_CONFIG.format(folder=folder, port=port, settings=settings)
+    )
     (folder / 'ssh_config').write_text(
         CLIENT_CONFIG.format(folder=folder, port=port, user=getpass.getuser())
     )
@@ -156,11 +159,12 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def running_sshd(folder: Path) -> Iterator[Sshd]:
+def running_sshd(folder: Path, settings: str = '') -> Iterator[Sshd]:
     """Run a server that lets the current user in, and nobody else.
 
     Args:
         folder: An empty directory for its keys, configuration and log.
+        settings: More lines of its configuration.
 
     Raises:
         RuntimeError: It did not start; the message holds its log.
@@ -171,7 +175,7 @@ def running_sshd(folder: Path) -> Iterator[Sshd]:
     server = None
     for _ in range(5):  # the port found free may be taken by somebody else in between
         port = _free_port()
-        _write_files(folder, port)
+        _write_files(folder, port, settings)
         server = _start(folder, port)
         if server:
             break

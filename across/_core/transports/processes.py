@@ -26,7 +26,7 @@ _F_SETPIPE_SZ = 1031  # Linux; fcntl names it from Python 3.10 on
 
 # Seconds: for the status of a child whose stream has ended, and between SIGTERM and SIGKILL. A
 # killed process that is stuck in the kernel is not waited for any longer than the last.
-_STATUS_WAIT = 0.5
+STATUS_WAIT = 0.5
 _TERMINATE_WAIT = 1.0
 _KILL_WAIT = 5.0
 
@@ -56,6 +56,7 @@ class ProcessTransport(DescriptorTransport):
         self._command = _as_typed(self._args)
         super().__init__(f'`{self._command}`')
         self._process: subprocess.Popen[Any] | None = None
+        self._process_name = self.name
         self._kill = False  # rather than wait for the child to end by itself
 
     @classmethod
@@ -99,17 +100,21 @@ class ProcessTransport(DescriptorTransport):
             return _spawn(self._args)
         except FileNotFoundError as exc:
             problem = f'there is no command {command!r} on this machine'
-            raise FileNotFoundError(exc.errno, f'cannot start {self.name}: {problem}') from exc
+            raise FileNotFoundError(
+                exc.errno, f'cannot start {self._process_name}: {problem}'
+            ) from exc
         except PermissionError as exc:
             problem = f'{command!r} may not be executed'
-            raise PermissionError(exc.errno, f'cannot start {self.name}: {problem}') from exc
+            raise PermissionError(
+                exc.errno, f'cannot start {self._process_name}: {problem}'
+            ) from exc
 
     def _adopt(self, process: subprocess.Popen[Any]) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         self._process = process
         self._files = (process.stdout, process.stdin)
-        self.name = f'process {process.pid} ({self._command})'
+        self.name = self._process_name = f'process {process.pid} ({self._command})'
 
     def kill(self) -> None:
         self._kill = True
@@ -162,13 +167,13 @@ class ProcessTransport(DescriptorTransport):
         process = self._process
         if process is None:
             return super().ending()
-        self._wait_exit(process, _STATUS_WAIT)
+        self._wait_exit(process, STATUS_WAIT)
         status = process.poll()
         if status is None:
-            return f'{self.name} closed its standard output'
+            return f'{self._process_name} closed its standard output'
         if status < 0:
-            return f'{self.name} was killed by {_signal_name(-status)}'
-        return f'{self.name} ended with status {status}{_STATUS_MEANINGS.get(status, "")}'
+            return f'{self._process_name} was killed by {_signal_name(-status)}'
+        return f'{self._process_name} ended with status {status}{_STATUS_MEANINGS.get(status, "")}'
 
 
 def _spawn(args: list[Argument]) -> subprocess.Popen[Any]:
