@@ -18,7 +18,7 @@ def test_defaults() -> None:
     assert options.accept_exported_modules is False
     assert options.forward_stdio is False
     assert options.max_frame_size == 8 * 2**30
-    assert options.max_calls == 1000
+    assert options.max_calls == 10_000
 
 
 def test_every_field_is_annotated_and_documented() -> None:

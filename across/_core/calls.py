@@ -10,6 +10,7 @@ from _thread import get_ident
 from collections import deque
 
 from .errors import OperationError
+from .sender import SMALL
 from .states import OPEN
 from .threads.baton import Waiter
 from .threads.cache import service_threads
@@ -19,6 +20,7 @@ from .wire.frames import (
     CALL,
     CANCEL,
     FAILURE,
+    HEADER,
     POST,
     encode,
     encode_parts,
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from .futures import CallFuture
     from .link import Link
     from .wire.frames import Frame
+
+
+_NONE: list[int] = []  # never changed
 
 
 class PendingCall(Waiter):
@@ -104,9 +109,10 @@ class Calls:
         if outer_call is not None and kind == CALL and outer_call.belongs_to(link):
             parent = outer_call.id
         packed = link.payloads.pickling.dumps((func, args, kwargs), 'the call')
+        if isinstance(packed, bytes) and len(packed) <= link.send_limit:
+            return HEADER.pack(kind, 0, 0, len(packed), call_id, parent) + packed, False, _NONE
         link.payloads.check_size(packed, 'arguments take')
-        if isinstance(packed, bytes):
-            return encode(kind, call_id, parent, packed), False, []
+        assert not isinstance(packed, bytes)
         parts = encode_parts(kind, call_id, parent, packed.payload, packed.buffers, packed.refs)
         return parts, packed.size > LARGE, packed.exported
 
@@ -137,7 +143,8 @@ class Calls:
             raise interrupted_critical_section()
         outer, context.connection = context.connection, link.owner
         try:
-            link.wait_open()
+            if link.opening:
+                link.wait_open()
             call = PendingCall(next(self._ids))
             future = call.future = CallFuture(self, call)
             outer_call, context.call = context.call, None  # not part of it: it may outlive it
@@ -150,7 +157,10 @@ class Calls:
             try:
                 if not link.is_up:
                     raise link.disconnected()
-                link.sender.send(frame, True, bulky)
+                if type(frame) is bytes and len(frame) <= SMALL:
+                    link.sender.send_soon(frame)
+                else:
+                    link.sender.send(frame, True, bulky)
                 link.reader.find()
             except BaseException:
                 self._abandon(call)

@@ -112,7 +112,7 @@ FIELDS: dict[str, Field] = {
     'accept_exported_modules': Field(False, _check_bool, portable=False),
     'forward_stdio': Field(False, _check_bool, portable=True),
     'max_frame_size': Field(8 * 2**30, _at_least(SMALLEST_FRAME_LIMIT, 'bytes'), portable=True),
-    'max_calls': Field(1000, _at_least(1, 'calls'), portable=True),
+    'max_calls': Field(10_000, _at_least(1, 'calls'), portable=True),
     # Not portable: it must not get to an interpreter that has not proved to have it.
     'authkey': Field(None, _check_authkey, portable=False, secret=True),
 }
@@ -136,7 +136,7 @@ class Options:
             or None for no limit). A larger one is refused before memory is set aside for it.
             8 GiB by default.
         max_calls: How many calls of the other side may run or wait here at a time (1 or more, or
-            None for no limit). 1000 by default.
+            None for no limit). 10,000 by default.
         authkey: A key (bytes, or a str, which is encoded as UTF-8) that both sides have to prove
             to know before anything else happens. None, for no such proof, by default. Pickled
             options carry it along; nothing shows it.

@@ -60,18 +60,23 @@ class Payloads:
     def unpack(self, frame: Frame) -> Any:
         """Unpickle a payload; what goes wrong is an OperationError."""
         try:
+            if not frame.refs:
+                return pickle.loads(frame.payload, buffers=frame.buffers)
             return self.pickling.loads(frame)
         except OperationError:
             raise
-        except ModuleNotFoundError as exc:
-            raise OperationError(
-                f'{self._link.here} has no module {exc.name!r}; make it importable there with '
-                f'conn.export({(exc.name or "").partition(".")[0]!r})'
-            ) from exc
         except Exception as exc:
-            raise OperationError(
-                f'{self._link.here} cannot unpickle what it received: {sentence(exc)}'
-            ) from exc
+            raise self._cannot_unpack(exc) from exc
+
+    def _cannot_unpack(self, exc: Exception) -> OperationError:
+        here = self._link.here
+        if isinstance(exc, ModuleNotFoundError):
+            top = (exc.name or '').partition('.')[0]
+            return OperationError(
+                f'{here} has no module {exc.name!r}; make it importable there with '
+                f'conn.export({top!r})'
+            )
+        return OperationError(f'{here} cannot unpickle what it received: {sentence(exc)}')
 
     def check_size(self, packed: bytes | Packed, what: str) -> None:
         """Refuse what is larger than the peer accepts.

@@ -20,14 +20,26 @@ from .threads.watchdog import watchdog
 from .transports.base import Cancelled
 from .values.memory import allocate
 from .values.refs import OWNED
-from .wire import frames as wire
-from .wire.frames import Frame, FrameDecoder, encode
+from .wire.frames import (
+    CALL,
+    CANCEL,
+    FAILURE,
+    GOODBYE,
+    POST,
+    RELEASE,
+    RESULT,
+    Frame,
+    FrameDecoder,
+    encode,
+)
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
     from typing import Callable
 
     from .link import Link
+
+_ANSWERS = frozenset([RESULT, FAILURE])
 
 _MAIN = threading.main_thread().ident
 
@@ -98,6 +110,18 @@ class Reader:
             if received is None:
                 self.baton.pass_on()
                 break
+            if len(received) == 1 and not self._found_late:
+                frame = received[0]
+                if frame.kind == CALL and not (frame.refs or frame.parent or handlers.queue):
+                    # A plain call, what nearly every read brings: it need not be queued.
+                    self._in_doubt = False
+                    call = handlers.add_call(frame) if self._link.state == OPEN else None
+                    if call is not None:
+                        freed = self._give_up()
+                        handlers.run(call)
+                        if not freed or not self.baton.try_take():
+                            break
+                    continue
             woke = self._dispatch(received, None)
             if self._found_late:
                 self._found_late = False
@@ -124,8 +148,7 @@ class Reader:
         pause = SIGNAL_PAUSE if timeout < 0 and _thread.get_ident() == _MAIN else timeout
         try:
             while not call.done:
-                reads = baton.free and baton.try_take(call)
-                if not reads and not baton.take_or_sleep(call, pause):
+                if not baton.take_or_sleep(call, pause):
                     if timeout < 0:
                         continue
                     return False
@@ -166,9 +189,15 @@ class Reader:
             if not received and timeout >= 0:
                 in_time = False
                 break
-            if len(received) == 1 and self._is_answer(received[0], call):
-                self._in_doubt = False
-                break
+            if len(received) == 1:
+                frame = received[0]
+                if frame.id == call.id and frame.kind == RESULT and not frame.refs:
+                    # A plain result of this very call, what nearly every read brings.
+                    self._link.calls.pending.pop(frame.id, None)
+                    call.frame = frame
+                    call.done = True
+                    self._in_doubt = False
+                    break
             if _thread.get_ident() == _MAIN:
                 self._dispatch_undisturbed(received, call)
             else:
@@ -209,11 +238,10 @@ class Reader:
         transport, decoder, outbox = self._transport, self.decoder, self._outbox
         try:
             if (outbox.backlog or outbox.rest) and outbox.pending:
-                self._flush_or_wait(timeout)
-            else:
-                transport.wait_readable(timeout)
+                self._flush_and_wait(timeout)
+                timeout = 0.0
             try:
-                count = transport.receive_into(decoder.buffer)
+                count = transport.receive_next(decoder.buffer, timeout)
             except BaseException:
                 if transport.received and transport.received[0] > 0:
                     self._late = decoder.received(transport.received[0])
@@ -237,15 +265,6 @@ class Reader:
             self._link.fail('there is no memory for a message of the peer', exc)
         return None
 
-    def _is_answer(self, frame: Frame, call: PendingCall) -> bool:
-        """Take a plain result of this very call, what nearly every read brings."""
-        if frame.id != call.id or frame.kind != wire.RESULT or frame.refs:
-            return False
-        self._link.calls.pending.pop(frame.id, None)
-        call.frame = frame
-        call.done = True
-        return True
-
     def _dispatch_undisturbed(self, received: list[Frame], call: PendingCall) -> None:
         """Dispatch in the main thread, where starting a thread can be interrupted by Ctrl-C."""
         context.deferred = self._deferred
@@ -258,7 +277,7 @@ class Reader:
             service_threads.run(self._deferred[0])  # twice, when interrupted here: they don't mind
             self._deferred.pop(0)
 
-    def _flush_or_wait(self, timeout: float | None) -> None:
+    def _flush_and_wait(self, timeout: float | None) -> None:
         """Wait to read; what is left over to write is written as soon as there is room for it."""
         self._outbox.flush()
         if self._outbox.pending:
@@ -274,7 +293,7 @@ class Reader:
             if frame.refs:
                 # A release may be right behind: our objects in it stay until it is unpacked.
                 self._link.exports.pin(ref >> 1 for ref in frame.refs if ref & OWNED)
-            if kind == wire.RESULT or kind == wire.FAILURE:
+            if kind in _ANSWERS:
                 call = self._link.calls.pending.pop(frame.id, None)
                 if call is None:
                     if frame.refs:
@@ -288,7 +307,7 @@ class Reader:
                     woke = True
                 else:
                     self._link.calls.deliver(call)
-            elif kind == wire.CALL:
+            elif kind == CALL:
                 self._dispatch_call(frame)
             else:
                 self._dispatch_other(frame)
@@ -315,19 +334,19 @@ class Reader:
 
     def _dispatch_other(self, frame: Frame) -> None:
         kind = frame.kind
-        if kind == wire.POST:
+        if kind == POST:
             self._link.handlers.add_post(frame)
-        elif kind == wire.CANCEL:
+        elif kind == CANCEL:
             self._link.handlers.cancel(frame.id)
-        elif kind == wire.RELEASE:
+        elif kind == RELEASE:
             if len(frame.payload) % 16:
                 self._link.fail('the peer sent a release that makes no sense')
                 return
             numbers = struct.unpack(f'<{len(frame.payload) // 8}Q', frame.payload)
             self._link.payloads.drop(self._link.exports.release(zip(numbers[::2], numbers[1::2])))
-        elif kind == wire.GOODBYE:
+        elif kind == GOODBYE:
             if self._link.state == OPEN:
-                self._link.sender.try_send(encode(wire.GOODBYE))
+                self._link.sender.try_send(encode(GOODBYE))
             self._link.fail('the peer closed the connection', clean=True)
 
 

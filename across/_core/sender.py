@@ -5,8 +5,11 @@ Layer: just below :mod:`.link`.
 
 from __future__ import annotations
 
+from time import monotonic
+
 from .errors import DisconnectError, sentence
 from .states import OPEN
+from .threads.cache import service_threads
 from .threads.outbox import Outbox
 from .transports.base import Cancelled
 from .wire import frames as wire
@@ -19,6 +22,13 @@ if TYPE_CHECKING:
     from .link import Link
 
 
+# What is larger (bytes) is not worth gathering.
+SMALL = 1 << 12
+
+# For how long (seconds) frames that may be sent together are gathered.
+_GATHERING = 0.0002
+
+
 class Sender:
     """Sends for one link, from any thread."""
 
@@ -26,6 +36,8 @@ class Sender:
         self._link = link
         self._dropped = link.imports.dropped
         self.outbox = Outbox(link.transport)
+        self._last_write = 0.0  # when the current burst of frames that are gathered began
+        self._flusher_comes = False  # a service thread is on its way to them
 
     def send(self, frame: Any, may_block: bool = True, flushed: bool = False) -> None:
         """Send a frame, or see to it that it will be sent.
@@ -44,6 +56,30 @@ class Sender:
             self._link.fail(f'{self._link.transport.ending()} ({sentence(exc)})', exc)
             raise self._link.disconnected() from exc
 
+    def send_soon(self, frame: bytes) -> None:
+        """Send a small frame, at about the same time as others: one system call for many of them.
+
+        The first one of a burst leaves at once. The rest leaves when the burst has lasted for a
+        moment, when a frame is sent in another way, or when a service thread comes to it: so as
+        soon as this thread waits for anything.
+
+        Raises:
+            DisconnectError: The link has ended, or ends here.
+        """
+        now = monotonic()
+        if now - self._last_write > _GATHERING:
+            self._last_write = now
+            self.send(frame)
+            return
+        self.outbox.add(frame)
+        if not self._flusher_comes:
+            self._flusher_comes = True
+            service_threads.run(self._flush)
+
+    def _flush(self) -> None:
+        self._flusher_comes = False
+        self.try_flush(may_block=True)
+
     def try_send(self, frame: Any) -> None:
         """Send without waiting, as the reader and the watchdog must; a broken link is no news."""
         try:
@@ -57,21 +93,25 @@ class Sender:
         except (OSError, Cancelled):
             pass  # the reader finds out, too
 
-    def try_flush(self) -> None:
+    def try_flush(self, may_block: bool = False) -> None:
         try:
-            self.outbox.flush()
+            self.outbox.flush(may_block)
         except (OSError, Cancelled):
             pass
 
-    def reply(self, frame: Any, exported: Sequence[int] = ()) -> None:
+    def reply(self, frame: Any, exported: Sequence[int] = (), more: bool = False) -> None:
         """Send the answer to a call of the peer; a link that ended meanwhile is no news.
 
         Args:
             exported: Ids of our objects that it refers to.
+            more: Other answers will follow soon.
         """
         try:
             if self._link.state == OPEN:
-                self.send(frame, True, type(frame) is list)
+                if more and type(frame) is bytes and len(frame) <= SMALL:
+                    self.send_soon(frame)
+                else:
+                    self.send(frame, True, type(frame) is list)
                 return
         except DisconnectError:
             pass

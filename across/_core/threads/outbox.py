@@ -66,6 +66,17 @@ class Outbox:
             OSError: The stream is broken.
             Cancelled: The transport was cancelled.
         """
+        if may_block and not (self.backlog or self.rest or self._lock.locked()):
+            # Nobody writes: the lock is had at once, or another thread was faster by a moment.
+            with self._lock:
+                if self.rest:
+                    self._enqueue(frame)
+                    done = self._drain(True)
+                else:
+                    done = self._write(frame if type(frame) is list else [frame], True)  # type: ignore[list-item]
+            if self.backlog and done:
+                self.flush(True)
+            return
         if not self.backlog:
             locked: list[bool] = []
             try:
@@ -89,6 +100,10 @@ class Outbox:
             with self._lock:
                 self._drain(True)
         self.flush(may_block)
+
+    def add(self, frame: Frame) -> None:
+        """Queue a small frame only; somebody has to :meth:`flush`, or :meth:`put` more."""
+        self._enqueue(frame)
 
     def flush(self, may_block: bool = False) -> None:
         """Write what is queued, unless somebody else is at it."""

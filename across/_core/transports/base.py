@@ -72,6 +72,19 @@ class Transport(abc.ABC):
         Threads: the reader role.
         """
 
+    def receive_next(self, view: memoryview, timeout: float | None = None) -> int:
+        """Wait until there is something to receive, and receive it.
+
+        Args and errors are those of :meth:`wait_readable` and :meth:`receive_into`.
+
+        Returns:
+            As :meth:`receive_into`; -1 also when ``timeout`` seconds have passed.
+
+        Threads: the reader role.
+        """
+        self.received = []  # first: an exception may end the wait, too
+        return self.receive_into(view) if self.wait_readable(timeout) else -1
+
     @abc.abstractmethod
     def send(self, buffers: list[Buffer]) -> int:
         """Write from the start of the buffers with one system call; never blocks.

@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 IOV_MAX = os.sysconf('SC_IOV_MAX')
 
 # poll() counts milliseconds in a C int; a wait of a week is as good as a longer one.
-_LONGEST_WAIT = 7 * 24 * 3600.0
+LONGEST_WAIT = 7 * 24 * 3600.0
 
 
-def _clamped(timeout: float) -> float:
+def clamped(timeout: float) -> float:
     # poll() takes a negative number for "no limit", which is not what a passed deadline means.
-    return min(max(timeout, 0.0), _LONGEST_WAIT) * 1000
+    return min(max(timeout, 0.0), LONGEST_WAIT) * 1000
 
 
 def _poll_nothing(timeout: float | None = None) -> list[tuple[int, int]]:
@@ -98,19 +98,19 @@ class StreamTransport(Transport):
             ready = self._poll_reading()
         else:
             ready = self._poll_reading(
-                timeout * 1000 if 0 < timeout < _LONGEST_WAIT else _clamped(timeout)
+                timeout * 1000 if 0 < timeout < LONGEST_WAIT else clamped(timeout)
             )
         if self._wakeup.is_set:
             self._check_cancelled()
         return bool(ready)
 
     def wait_writable(self, timeout: float | None = None) -> bool:
-        ready = self._poll_writing(None if timeout is None else _clamped(timeout))
+        ready = self._poll_writing(None if timeout is None else clamped(timeout))
         self._check_cancelled()
         return bool(ready)
 
     def wait_either(self, timeout: float | None = None) -> None:
-        self._poll_either(None if timeout is None else _clamped(timeout))
+        self._poll_either(None if timeout is None else clamped(timeout))
         self._check_cancelled()
 
     def cancel(self) -> None:
@@ -167,6 +167,20 @@ class DescriptorTransport(StreamTransport):
         # No byte code runs between the system call and the storing of what it says: extend() and
         # map() are C, so no signal handler can come in between.
         received = self.received = []
+        try:
+            received.extend(map(self._readv, (self._in_fd,), ((view,),)))
+        except BlockingIOError:
+            return -1
+        return received[0]
+
+    def receive_next(self, view: memoryview, timeout: float | None = None) -> int:
+        received = self.received = []  # first: an exception may end the wait, too
+        if timeout is None:
+            self._poll_reading()
+        else:
+            self._poll_reading(timeout * 1000 if 0 < timeout < LONGEST_WAIT else clamped(timeout))
+        if self._wakeup.is_set:
+            self._check_cancelled()
         try:
             received.extend(map(self._readv, (self._in_fd,), ((view,),)))
         except BlockingIOError:

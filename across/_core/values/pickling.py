@@ -147,15 +147,17 @@ class Pickling:
             session = self._idle.pop()
         except IndexError:
             session = Packing(self._connection)
+        chunks = session.chunks
         outer, context.session = context.session, session
         try:
-            self._pickle(session, value, root)
+            if not self._pickle_by_reference(session, value):
+                session.undo()
+                self._pickle_by_value(session, value, root)
         except BaseException:
             session.discard()
             raise
         finally:
             context.session = outer
-        chunks = session.chunks
         if len(chunks) == 1 and not session.exported and not session.owned:
             payload: bytes = chunks.pop()
             if len(payload) < _KEEP:
@@ -175,7 +177,9 @@ class Pickling:
         def dumps(value: Any) -> bytes:
             session.pickler.clear_memo()
             session.earlier = len(session.exported), len(session.owned)
-            self._pickle(session, value, root)
+            if not self._pickle_by_reference(session, value):
+                session.undo()
+                self._pickle_by_value(session, value, root)
             payload = b''.join(session.chunks)
             session.chunks.clear()
             return payload
@@ -189,22 +193,18 @@ class Pickling:
             context.session = outer
             session.discard()
 
-    def _pickle(self, session: Packing, value: Any, root: str) -> None:
-        """Leave what the pickler writes in the session's chunks."""
+    def _pickle_by_reference(self, session: Packing, value: Any) -> bool:
+        """Pickle with the plain pickler; whether what is in the session's chunks will do."""
         try:
             session.pickler.dump(value)
         except (OperationError, MemoryError):
             raise
         except Exception:
-            pass  # a closure, a lock …: the next pickler knows, or says what is wrong
-        else:
-            chunks = session.chunks
-            if len(chunks) == 1 and b'__main__' not in chunks[0]:
-                return
-            if not session.mentions_main() or '__main__' in self.by_reference:
-                return
-        session.undo()
-        self._pickle_by_value(session, value, root)
+            return False  # a closure, a lock …: the next pickler knows, or says what is wrong
+        chunks = session.chunks
+        if len(chunks) == 1 and b'__main__' not in chunks[0]:
+            return True
+        return not session.mentions_main() or '__main__' in self.by_reference
 
     def _pickle_by_value(self, session: Packing, value: Any, root: str) -> None:
         try:

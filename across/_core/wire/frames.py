@@ -60,6 +60,10 @@ HEADER = struct.Struct('<BxxxIIQQQ')
 HEADER_SIZE = HEADER.size
 NUMBER = struct.Struct('<Q')
 
+# The same for a frame without tables, as nearly all are: its first twelve bytes say so at once.
+_PLAIN = struct.Struct('<12sQQQ')
+_PLAIN_STARTS = {bytes([kind]) + bytes(11): kind for kind in KINDS}
+
 # One read takes in this much. Frames that don't fit are received straight into memory of their own.
 READ_SIZE = 1 << 16
 
@@ -153,13 +157,12 @@ class FrameDecoder:
             ProtocolError: The bytes are no frame, or announce one over the limit.
         """
         memory = self._memory
-        if count >= HEADER_SIZE and not self._end and self.large is None:
+        if count >= HEADER_SIZE and self.buffer is self._whole:
             # One plain frame, and nothing else: what nearly every read brings.
-            kind, n_buffers, n_refs, size, id, parent = HEADER.unpack_from(memory)
-            if HEADER_SIZE + size == count and not n_buffers and not n_refs and kind in KINDS:
-                return [
-                    _new_frame(Frame, (kind, id, parent, (), bytes(memory[HEADER_SIZE:count]), ()))
-                ]
+            plain, size, id, parent = _PLAIN.unpack_from(memory)
+            if size == count - HEADER_SIZE and plain in _PLAIN_STARTS:
+                payload = bytes(self._whole[HEADER_SIZE:count])
+                return [_new_frame(Frame, (_PLAIN_STARTS[plain], id, parent, (), payload, ()))]
         if self.large is not None:
             return self._received_large(count)
         start, end = self._start, self._end + count
