@@ -90,8 +90,9 @@ class Packing:
     def mentions_main(self) -> bool:
         """Whether what was pickled may name something of ``__main__``: a look at the bytes."""
         for chunk in self.chunks:
-            # What is large came as it is, and is data.
-            if type(chunk) is bytes and b'__main__' in chunk[: 4 * LARGE]:
+            # What is large came as it is, and is data: the pickler's own chunks are of twice LARGE
+            # at most.
+            if type(chunk) is bytes and len(chunk) < 4 * LARGE and b'__main__' in chunk:
                 return True
         return False
 
