@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from .link import Link
 
 
+def call(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Call a function; if it is an asynchronous one, wait for what it returns."""
+    return awaited(func(*args, **kwargs))
+
+
 def awaited(result: Any) -> Any:
     """What a function returned; if it is an asynchronous one, what that returns in the end."""
     if type(result) is CoroutineType:
@@ -29,7 +34,7 @@ def awaited(result: Any) -> Any:
 
 
 def _call_ref(link: Link, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    return _as_reference(awaited(func(*args, **kwargs)))
+    return _as_reference(call(func, args, kwargs))
 
 
 def _as_reference(value: Any) -> Any:
@@ -41,7 +46,7 @@ def _replicate(link: Link, value: Any) -> Any:
 
 
 def _method(link: Link, obj: Any, name: str, args: Any, kwargs: Any) -> Any:
-    result = awaited(getattr(obj, name)(*args, **kwargs))
+    result = call(getattr(obj, name), args, kwargs)
     return ref(obj) if result is obj else result
 
 
