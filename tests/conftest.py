@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from across import Connection
@@ -21,6 +22,11 @@ from support.sshd import Sshd, missing_part, running_sshd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+# An example takes as long as a loaded machine needs for it; pytest-timeout ends what hangs.
+hypothesis.settings.register_profile('untimed', deadline=None)
+hypothesis.settings.load_profile('untimed')
 
 
 @pytest.fixture(scope='session', autouse=True)
