@@ -6,7 +6,11 @@ from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
 
 from across import Options
 
+from .hosts import parse_hosts, read_hosts
 from .targets import parse_target
+
+# How many hosts are at work at the same time: each takes a process of ssh, and two threads.
+WIDTH = 32
 
 
 def add_target(parser: ArgumentParser) -> None:
@@ -14,11 +18,48 @@ def add_target(parser: ArgumentParser) -> None:
     parser.add_argument(
         'target', metavar='TARGET', type=parse_target, help='where; see across --help'
     )
+    add_connecting(parser)
+
+
+def add_connecting(parser: ArgumentParser) -> None:
+    """Add the options that say how to connect."""
     parser.add_argument(
         '--timeout',
         type=_seconds,
         metavar='SECONDS',
         help='after which connecting, or a silent peer, counts as failed; 60 if not given',
+    )
+
+
+def add_hosts(parser: ArgumentParser) -> None:
+    """Add what all commands have that can run at many targets at once."""
+    parser.add_argument(
+        '--on',
+        dest='hosts',
+        action='extend',
+        type=parse_hosts,
+        metavar='HOST,…',
+        help='in place of TARGET: hosts for ssh, or TARGETs, between commas',
+    )
+    parser.add_argument(
+        '--hosts-file',
+        dest='hosts',
+        action='extend',
+        type=read_hosts,
+        metavar='FILE',
+        help='in place of TARGET, or beside --on: a file with a host on each line; what follows '
+        'a # is a comment',
+    )
+    parser.add_argument(
+        '--width',
+        type=positive,
+        metavar='N',
+        help=f'how many hosts are at work at the same time; {WIDTH} if not given',
+    )
+    parser.add_argument(
+        '--fail-fast',
+        action='store_true',
+        help='as soon as one host has failed, interrupt the others and begin no more',
     )
 
 
@@ -42,6 +83,13 @@ def add_debug(parser: ArgumentParser, *, of_command: bool) -> None:
         default=SUPPRESS if of_command else False,
         help="show errors with the program's own traceback",
     )
+
+
+def positive(text: str) -> int:
+    """Read a whole number of 1 or more."""
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
+        raise ArgumentTypeError(f'{text!r} is not a number of 1 or more')
+    return int(text)
 
 
 def _seconds(text: str) -> float:

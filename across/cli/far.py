@@ -32,6 +32,7 @@ class Outcome(NamedTuple):
         value: The ``repr()`` of the last expression, unless that was None.
         more: The code is incomplete: a line that continues it is awaited.
         exited: It has called ``sys.exit()``.
+        reason: Why it failed, in a line.
     """
 
     status: int = 0
@@ -39,6 +40,7 @@ class Outcome(NamedTuple):
     value: str | None = None
     more: bool = False
     exited: bool = False
+    reason: str = ''
 
 
 class Session:
@@ -171,9 +173,9 @@ class Session:
         except SystemExit as exc:
             return _exited(exc.code)
         except KeyboardInterrupt as exc:
-            return Outcome(INTERRUPTED, _format(exc))
+            return Outcome(INTERRUPTED, _format(exc), reason='KeyboardInterrupt')
         except BaseException as exc:
-            return Outcome(1, _format(exc))
+            return Outcome(1, _format(exc), reason=_in_a_line(exc))
         finally:
             _in_charge.release()
 
@@ -318,8 +320,8 @@ def _exited(code: object) -> Outcome:
     if code is None:
         return Outcome(exited=True)
     if isinstance(code, int):
-        return Outcome(code & 0xFF, exited=True)
-    return Outcome(1, f'{code}\n', exited=True)
+        return Outcome(code & 0xFF, exited=True, reason=f'exited with status {code & 0xFF}')
+    return Outcome(1, f'{code}\n', exited=True, reason=f'exited: {code}')
 
 
 def _format(exc: BaseException) -> str:
@@ -332,6 +334,15 @@ def _format(exc: BaseException) -> str:
     if frames is not None and frames.tb_frame.f_globals.get('__name__') == 'codeop':
         frames = None  # it compiles what is typed; no frame of the code's own is involved
     return ''.join(traceback.format_exception(type(exc), exc, frames))
+
+
+def _in_a_line(exc: BaseException) -> str:
+    name = type(exc).__name__
+    try:
+        text = str(exc)
+    except Exception:
+        return name
+    return f'{name}: {text.splitlines()[0][:200]}' if text.strip() else name
 
 
 def _remember(name: str, source: str) -> None:

@@ -7,7 +7,7 @@ import os
 import select
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Callable, Iterator
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence
 
 from across import ref
 
@@ -154,24 +154,26 @@ def connected(args: Namespace, *, forward_stdio: bool = False) -> Iterator[Conne
 
 
 @contextmanager
-def session(
-    args: Namespace, *, folder: str | None = None, by_line: bool = False
-) -> Iterator[Session]:
-    """A session at the TARGET of a command line, with the modules of ``--export``.
+def session(args: Namespace, exports: Sequence[str], *, by_line: bool = False) -> Iterator[Session]:
+    """A session at the TARGET of a command line.
 
     Args:
         args: The command line.
-        folder: Where those modules may be, beside the search path; the current one unless given.
+        exports: Modules to be exported to it.
         by_line: See `Terminal`.
     """
     forwards = args.target.has_streams
-    # Last, so that files in there are never taken for modules that this program imports.
-    sys.path.append(os.getcwd() if folder is None else folder)
     with connected(args, forward_stdio=forwards) as connection:
-        if args.export:
-            connection.export(*args.export)
+        if exports:
+            connection.export(*exports)
         with _watched_output(connection.cancel):
             yield Session(connection, forwards, by_line)
+
+
+def add_to_path(folder: str) -> None:
+    """Let modules be exported that are in a folder."""
+    # Last, so that files in there are never taken for modules that this program imports.
+    sys.path.append(folder)
 
 
 class _Output(io.FileIO):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
 
 from across.cli import far
-from across.cli.arguments import add_export, add_target
+from across.cli.arguments import add_export, add_hosts, add_target
 
 SUMMARY = 'run a piece of code, and print the value of its last expression'
 DETAILS = (
@@ -16,14 +17,20 @@ DETAILS = (
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_target(parser)
+    add_hosts(parser)
     parser.add_argument('code', metavar='CODE', help='Python statements, in one argument')
     add_export(parser)
 
 
 def run(args: Namespace) -> int:
-    from across.cli.near import session
+    from across.cli.near import add_to_path, session
 
-    with session(args) as there:
+    add_to_path(os.getcwd())
+    if args.hosts:
+        from across.cli.many import run_everywhere
+
+        return run_everywhere(args, args.export, far.Session.evaluate, args.code)
+    with session(args, args.export) as there:
         outcome = there.run(far.Session.evaluate, args.code)
         if outcome.value is not None:
             print(outcome.value)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 
-from across.cli.arguments import add_target
+from across.cli.arguments import add_target, positive
 
 SUMMARY = 'measure how long calls take'
 DETAILS = 'Connect, make calls that do nothing, and print how long each took.'
@@ -16,17 +16,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         '-c',
         dest='count',
-        type=_count,
+        type=positive,
         default=4,
         metavar='N',
         help='how many calls; 4 if not given',
     )
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f'{text!r} is not a number of 1 or more')
-    return int(text)
 
 
 def run(args: Namespace) -> int:

@@ -9,7 +9,7 @@ from argparse import REMAINDER, ArgumentParser, Namespace
 from importlib.util import find_spec
 
 from across.cli import far
-from across.cli.arguments import add_export, add_target
+from across.cli.arguments import add_export, add_hosts, add_target
 
 SUMMARY = 'run a script of this machine over there'
 DETAILS = (
@@ -21,24 +21,28 @@ DETAILS = (
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_target(parser)
+    add_hosts(parser)
     parser.add_argument('script', metavar='SCRIPT', help='path of the script, on this machine')
     parser.add_argument('args', nargs=REMAINDER, metavar='ARGS', help='arguments of the script')
     add_export(parser)
 
 
 def run(args: Namespace) -> int:
-    from across.cli.near import session
+    from across.cli.near import add_to_path, session
 
     with open(args.script, 'rb') as file:
         source = file.read()
     path = os.path.abspath(args.script)
     folder = os.path.dirname(os.path.realpath(path))
-    with session(args, folder=folder) as there:
-        modules = modules_beside(source, folder)
-        if modules:
-            there.connection.export(*modules)
-        argv = [args.script, *args.args]
-        return there.run(far.Session.run_script, source, path, argv).status
+    add_to_path(folder)
+    exports = [*args.export, *modules_beside(source, folder)]
+    method, arguments = far.Session.run_script, (source, path, [args.script, *args.args])
+    if args.hosts:
+        from across.cli.many import run_everywhere
+
+        return run_everywhere(args, exports, method, *arguments)
+    with session(args, exports) as there:
+        return there.run(method, *arguments).status
 
 
 def modules_beside(source: bytes, folder: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
@@ -26,9 +27,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    from across.cli.near import session
+    from across.cli.near import add_to_path, session
 
-    with session(args, by_line=True) as there:
+    add_to_path(os.getcwd())
+    with session(args, args.export, by_line=True) as there:
         introduction = there.far.describe()
         if sys.stdin is None or not sys.stdin.isatty():
             return _serve_lines(there)
