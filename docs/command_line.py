@@ -47,26 +47,41 @@ TARGET
 ========================  =================================================================
 """
 
+HOSTS = """\
+Many hosts
+----------
+
+``exec`` and ``run`` take ``--on`` or ``--hosts-file``, or both, in place of TARGET. A host is a
+name or address for ``ssh``, as in ``wonderland`` or ``alice@wonderland:2222``, or a TARGET with its
+``scheme:``. One that is named twice counts once. In a file, each line has one host, a ``#`` at the
+beginning of a line, or after a space, begins a comment, and empty lines are skipped.
+
+With ``run``, options stand ahead of SCRIPT: what follows it are its arguments.
+"""
+
 STATUS = """\
 Exit status
 -----------
 
-===  ======================================================================================
+===  ===============================================================================================
 0    it went well
 1    a failure over there, or on the way; standard error has one sentence or, where remote
      code raised an exception, its traceback
 2    wrong usage
+11…  with ``--on`` and ``--hosts-file``: 10 more than the number of hosts that failed, 99 at most;
+     a host has failed where the status for it alone would not be 0
 130  interrupted by Ctrl-C
-===  ======================================================================================
+===  ===============================================================================================
 
-What code over there passes to ``sys.exit()`` is the status of ``run``, ``exec`` and ``shell``.
+What code over there passes to ``sys.exit()`` is the status of ``run``, ``exec`` and ``shell`` at
+one TARGET.
 """
 
 
 def page() -> str:
     """The whole page."""
     parser = make_parser()
-    parts = [HEAD, TARGETS, STATUS, section('across', parser)]
+    parts = [HEAD, TARGETS, HOSTS, STATUS, section('across', parser)]
     for action in parser._actions:
         if isinstance(action, _SubParsersAction):
             parts += [section(f'across {name}', child) for name, child in action.choices.items()]

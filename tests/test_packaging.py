@@ -70,5 +70,7 @@ def test_source_distribution_holds_the_project(built: Path) -> None:
 
 def test_groups_and_extras_are_the_same() -> None:
     settings = project()
-    for name, extra in settings['project']['optional-dependencies'].items():
-        assert settings['dependency-groups'][name] == extra
+    extras = settings['project']['optional-dependencies']
+    for name in ('test', 'docs'):
+        assert settings['dependency-groups'][name] == extras[name]
+    assert set(extras['cli']) <= set(extras['test'])

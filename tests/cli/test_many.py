@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # What is said of a socket that is not there.
 NO_FILE = 'no connection to {0}: No such file or directory'
+ONCE_MORE = 'Ctrl-C once more ends at once'
 
 
 @pytest.fixture(scope='module')
@@ -231,21 +232,37 @@ def test_ctrl_c_interrupts_all(folder: Path) -> None:
     assert result.status == 130
     assert by_host(result.out) == {'a': ['cleaned up'], 'local': ['cleaned up']}
     assert result.err == (
-        f'across: interrupted; at work: unix://{folder}/a, local\n'
+        f'across: interrupted; {ONCE_MORE}; at work: unix://{folder}/a, local\n'
         f'across: stopped: unix://{folder}/a, local\n'
         f'across: not begun: unix://{folder}/b\n'
     )
 
 
-def test_ctrl_c_ends_code_that_does_not_stop(folder: Path) -> None:
-    """Without a second one: nobody is asked for each of many hosts."""
+def test_second_ctrl_c_ends_code_that_does_not_stop(folder: Path) -> None:
     with running('exec', '--on', on(folder, 'a,local:'), STUBBORN) as program:
         pids = [int(line.partition(': ')[2]) for line in begin(program, 2)]
         program.send_signal(signal.SIGINT)
+        assert program.stderr is not None
+        assert program.stderr.readline().startswith('across: interrupted; ')
+        program.send_signal(signal.SIGINT)
         result = program.finish()
-    assert result.status == 130
-    assert result.err.endswith(f'across: stopped: unix://{folder}/a, local\n')
+    stopped = f'across: stopped: unix://{folder}/a, local\n'
+    assert result == (130, '', stopped)
     wait_until(lambda: not any(map(psutil.pid_exists, pids)), 'the end of the interpreters')
+
+
+def test_patience_has_an_end(folder: Path) -> None:
+    hosts = on(folder, 'a,gone')
+    code = f"""
+from across.cli import main
+from across.cli.many import fleet
+fleet.PATIENCE = {0.2 * SECOND}
+raise SystemExit(main(['exec', '--fail-fast', '--on', {hosts!r}, {STUBBORN!r}]))
+"""
+    command = [PROGRAM[0], '-c', code]
+    run = subprocess.run(command, capture_output=True, text=True, env=environment())
+    assert run.returncode == 11
+    assert run.stderr.endswith(f'across: stopped: unix://{folder}/a\n')
 
 
 def test_ctrl_c_while_connecting(folder: Path) -> None:
@@ -258,7 +275,7 @@ def test_ctrl_c_while_connecting(folder: Path) -> None:
             client.close()
     assert (result.status, result.out) == (130, '')
     assert result.err == (
-        f'across: interrupted; at work: tcp://127.0.0.1:{port}\n'
+        f'across: interrupted; {ONCE_MORE}; at work: tcp://127.0.0.1:{port}\n'
         f'across: stopped: tcp://127.0.0.1:{port}\n'
     )
 

@@ -11,7 +11,8 @@ from across.cli.arguments import add_export, add_hosts, add_target
 SUMMARY = 'run a piece of code, and print the value of its last expression'
 DETAILS = (
     'Run Python statements over there. The value of the last one is printed, if that is an '
-    'expression and not None. What the code prints appears here.'
+    'expression and not None. What the code prints appears here. With --on or --hosts-file, on '
+    'many hosts at once: each line of output has its host ahead, and standard input is empty.'
 )
 
 

@@ -15,7 +15,8 @@ SUMMARY = 'run a script of this machine over there'
 DETAILS = (
     'Run a script of this machine, as it is, in the process over there. Its standard streams are '
     'those of this program, its exit status is that of this program. Modules beside the script '
-    'that it imports come along.'
+    'that it imports come along. With --on or --hosts-file, on many hosts at once: each line of '
+    'output has its host ahead, and standard input is empty.'
 )
 
 

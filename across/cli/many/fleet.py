@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from across.cli.arguments import WIDTH
 from across.cli.hosts import Host, each_once
 from across.cli.interrupts import INTERRUPTED, Events
-from across.cli.near import STOP_TIME
 
 from .job import FAILED, Job, Task
 from .output import Output, standard_descriptors
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 
 # Seconds between two drawings of the display.
 TICK = 0.1
+# Seconds that interrupted code gets for what it has to clean up, before its process is ended.
+PATIENCE = 5.0
 
 
 class Fleet:
@@ -109,24 +110,24 @@ class Fleet:
                 self.output.show(display)
             pause = None if display is None else TICK
             if deadline is not None:
-                pause = min(pause or STOP_TIME, max(0, deadline - time.monotonic()))
+                pause = min(pause or PATIENCE, max(0, deadline - time.monotonic()))
             event = self._events.wait(pause)
             if event == INTERRUPTED:
                 self._say_interrupted()
             if self.output.broken or (event == INTERRUPTED and deadline is not None):
                 deadline = time.monotonic()
             elif deadline is None and (event == INTERRUPTED or self._stopped):
-                deadline = time.monotonic() + STOP_TIME
+                deadline = time.monotonic() + PATIENCE
                 self._stop()
             if deadline is not None and time.monotonic() >= deadline:
                 self._cancel()
-                deadline = time.monotonic() + STOP_TIME
+                deadline = time.monotonic() + PATIENCE
 
     def _say_interrupted(self) -> None:
         if not self.interrupted:
             self.interrupted = True
             running = names([job for job in self.jobs if job.at_work])
-            text = f'across: interrupted; at work: {running or "none"}\n'
+            text = f'across: interrupted; Ctrl-C once more ends at once; at work: {running}\n'
             self.output.write('', 'stderr', text.encode('utf-8', 'surrogateescape'))
 
     def _stop(self) -> None:
