@@ -37,7 +37,7 @@ def test_progress_midway_and_at_the_end(folder: Path, tmp_path: Path) -> None:
     hosts = f'unix://{folder}/rose,unix://{folder}/gone,local:,unix://{folder}/queen'
     code = waiting_for(tmp_path / 'go', 'off with her head')
     with Screen('exec', '--width', '2', '--on', hosts, code) as screen:
-        screen.wait_for('1 of 4 hosts finished  1 failed  2 running')
+        screen.wait_for(r'(?s)(off with her head.*){2}1 of 4 hosts finished  1 failed  2 running')
         lines = screen.lines()
         assert sorted(line.split()[:2] for line in lines[-3:-1]) == [
             ['local', 'running'],
