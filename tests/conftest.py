@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 
 from across import Connection
+from support.certificates import Certificates, missing_program
 from support.interpreters import (
     MINORS,
     Interpreter,
@@ -75,6 +76,20 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
         pytest.skip(missing)
     with running_sshd(tmp_path_factory.mktemp('sshd')) as server:
         yield server
+
+
+@pytest.fixture(scope='session')
+def certificates_if_any(tmp_path_factory: pytest.TempPathFactory) -> Certificates | None:
+    """Certificates for TLS; None without the program that makes them."""
+    return None if missing_program() else Certificates(tmp_path_factory.mktemp('certificates'))
+
+
+@pytest.fixture
+def certificates(certificates_if_any: Certificates | None) -> Certificates:
+    """Certificates for TLS."""
+    if certificates_if_any is None:
+        pytest.skip(missing_program())
+    return certificates_if_any
 
 
 @pytest.fixture

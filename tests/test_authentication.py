@@ -40,15 +40,13 @@ FAILED = 'authentication failed: the two sides have different keys'
 
 @contextmanager
 def ends(
-    near: str | None = KEY, far: str | None = KEY, **near_side: bool
+    near: str | None = KEY, far: str | None = KEY, server_side: bool = False
 ) -> Iterator[tuple[Connection, Connection]]:
     """A client and a server in this process, with these keys."""
     ours, theirs = socket.socketpair()
     with ExitStack() as stack:
         options = Options(authkey=near)
-        client = Connection.from_socket(
-            ours, options=options, **{'server_side': False, **near_side}
-        )
+        client = Connection.from_socket(ours, server_side=server_side, options=options)
         stack.callback(finish, client)
         server = Connection.from_socket(theirs, options=Options(authkey=far))
         stack.callback(finish, server)

@@ -43,7 +43,7 @@ class Connection(Spawning):
     def __init__(
         self, transport: Transport, options: Options | None, accepted: tuple[str, ...] = ()
     ) -> None:
-        options = _check_options(options)
+        options = _check_options(options, tls=True)
         self._link = Link(self, transport, options, describe_process(options))
         if accepted:
             self._link.importer.accept(accepted)  # before the peer can ask for anything
@@ -66,8 +66,8 @@ class Connection(Spawning):
         """
         from .transports.sockets import TcpTransport
 
-        _check_options(options)
-        return cls(TcpTransport(host, port), options)
+        options = _check_options(options, tls=True)
+        return cls(_secured(TcpTransport(host, port), options, host), options)
 
     @classmethod
     def from_unix(cls, path: str, *, options: Options | None = None) -> Connection:
@@ -84,14 +84,20 @@ class Connection(Spawning):
 
     @classmethod
     def from_socket(
-        cls, sock: socket.socket, *, server_side: bool = True, options: Options | None = None
+        cls,
+        sock: socket.socket,
+        *,
+        server_side: bool = True,
+        server_hostname: str | None = None,
+        options: Options | None = None,
     ) -> Connection:
         """Use a connected stream socket, which the connection then owns.
 
         Args:
             sock: TCP or Unix, as a server's ``accept()`` returns it.
-            server_side: False for a socket that was connected from here. Matters only where
-                the sides authenticate each other; one of them has to be the server.
+            server_side: False for a socket that was connected from here. Matters only with an
+                ``authkey`` or ``ssl_context``: one side has to be the server.
+            server_hostname: The name of the server, where its certificate has to show it.
             options: What to tune; see :class:`Options`.
 
         Raises:
@@ -99,8 +105,9 @@ class Connection(Spawning):
         """
         from .transports.sockets import SocketTransport
 
-        _check_options(options)
-        return cls(SocketTransport(sock, server_side=server_side), options)
+        transport = SocketTransport(sock, server_side=server_side)
+        options = _check_options(options, tls=transport.is_tcp)
+        return cls(_secured(transport, options, server_hostname), options)
 
     @classmethod
     def from_pipes(
@@ -306,6 +313,15 @@ class Connection(Spawning):
         link = self._link
         states = ('new', 'connecting', 'connected', 'closing', 'closed')
         return f'<Connection to {link.name}, {states[link.state]}>'
+
+
+def _secured(transport: Transport, options: Options, server_hostname: str | None) -> Transport:
+    """The transport to use, with TLS over it if the options say so."""
+    if options.ssl_context is None:
+        return transport
+    from .transports.tls import TlsTransport
+
+    return TlsTransport(transport, options.ssl_context, server_hostname=server_hostname)
 
 
 def get_connection() -> Connection:

@@ -12,6 +12,7 @@ __all__ = ['Options']
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` would cost milliseconds
 if TYPE_CHECKING:
+    import ssl
     from typing import Any, Callable
 
 # Room for the greeting and any control frame, so that a connection stays usable at the limit.
@@ -78,6 +79,16 @@ def _check_authkey(name: str, value: object) -> bytes | None:
     return value
 
 
+def _check_ssl_context(name: str, value: object) -> object:
+    import sys  # not `ssl`, which takes longer to load than all of this library
+
+    ssl = sys.modules.get('ssl')
+    if value is None or callable(value) or (ssl and isinstance(value, ssl.SSLContext)):
+        return value
+    allowed = 'an ssl.SSLContext, a function without arguments that makes one, or None'
+    raise _fail(TypeError, name, value, allowed)
+
+
 class Field:
     """What there is to know about one option.
 
@@ -115,6 +126,7 @@ FIELDS: dict[str, Field] = {
     'max_calls': Field(10_000, _at_least(1, 'calls'), portable=True),
     # Not portable: it must not get to an interpreter that has not proved to have it.
     'authkey': Field(None, _check_authkey, portable=False, secret=True),
+    'ssl_context': Field(None, _check_ssl_context, portable=False),
 }
 
 
@@ -140,6 +152,10 @@ class Options:
         authkey: A key (bytes, or a str, which is encoded as UTF-8) that both sides have to prove
             to know before anything else happens. None, for no such proof, by default. Pickled
             options carry it along; nothing shows it.
+        ssl_context: An :class:`ssl.SSLContext` for connections over TCP, which are then encrypted
+            with TLS, or a function without arguments that makes one (for each connection, so that
+            renewed certificates are taken up). What is verified is up to the context. None, for no
+            encryption, by default.
 
     Raises:
         TypeError: An option is misspelt, or its value is of the wrong type.
@@ -155,6 +171,7 @@ class Options:
     max_frame_size: int | None
     max_calls: int | None
     authkey: bytes | None
+    ssl_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None
 
     def __init__(self, **options: Any) -> None:
         for name in options:
@@ -190,6 +207,9 @@ class Options:
     def __delattr__(self, name: str) -> None:
         raise AttributeError('options cannot be changed; make a copy instead with options.copy()')
 
+    def __deepcopy__(self, memo: object) -> Options:
+        return self  # a context could not be copied, and need not be
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Options):
             return NotImplemented
@@ -218,11 +238,16 @@ def _unknown(name: str) -> str:
 Options.__module__ = 'across'  # the public path, as users import it and tracebacks show it
 
 
-def check_options(options: Options | None) -> Options:
+def check_options(options: Options | None, *, tls: bool = False) -> Options:
     """The options, or those that go without saying.
+
+    Args:
+        options: What the user has given.
+        tls: Whether the connection can be encrypted by this library.
 
     Raises:
         TypeError: It is something else.
+        ValueError: They ask for TLS where there is none.
     """
     if options is None:
         return Options()
@@ -230,4 +255,6 @@ def check_options(options: Options | None) -> Options:
         raise TypeError(
             f'options must be an instance of across.Options, not {type(options).__name__}'
         )
+    if options.ssl_context is not None and not tls:
+        raise ValueError('option ssl_context is for connections over TCP only')
     return options

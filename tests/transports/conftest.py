@@ -13,11 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from support.certificates import Certificates
+
 
 @pytest.fixture(params=KINDS)
-def unconnected(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Link]:
+def unconnected(
+    request: pytest.FixtureRequest, tmp_path: Path, certificates_if_any: Certificates | None
+) -> Iterator[Link]:
     """A link of each kind whose transport has yet to connect."""
-    link = Link(tmp_path)
+    link = Link(tmp_path, certificates_if_any)
     with link.resources:
         KINDS[request.param](link)
         yield link

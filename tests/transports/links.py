@@ -17,11 +17,16 @@ from across._core.transports import base
 from across._core.transports.processes import ProcessTransport
 from across._core.transports.sockets import SocketTransport, TcpTransport, UnixTransport
 from across._core.transports.streams import PipeTransport
+from across._core.transports.tls import TlsTransport
+from support.certificates import missing_program
 from support.waiting import SECOND
 from transports.stdio_host import HostedTransport, fork_and_abandon
+from transports.tls_relay import TlsRelay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from support.certificates import Certificates
 
 HERE = Path(__file__).parent
 PEER_CLOSED = 'the peer closed the connection'
@@ -70,8 +75,9 @@ class Link:
 
     peer: Peer
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, certificates: Certificates | None) -> None:
         self.folder = folder
+        self.certificates = certificates
         self.transport: base.Transport
         self.ending = PEER_CLOSED
         self.resources = ExitStack()
@@ -94,6 +100,28 @@ class Link:
             pytest.skip(f'no {host} on this machine: {exc}')
         self._accept_from(server)
         self.transport = TcpTransport(host, server.getsockname()[1])
+
+    def set_up_tls(self, server_side: bool) -> None:
+        if self.certificates is None:
+            pytest.skip(missing_program())
+        here, there = self.certificates.client_context(), self.certificates.server_context()
+        with socket.create_server(('127.0.0.1', 0)) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, CHUNK)  # is soon full
+            ours = socket.create_connection(listener.getsockname())
+            theirs, _ = listener.accept()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CHUNK)
+        if server_side:
+            here, there = there, here
+            inner: base.Transport = SocketTransport(ours)
+        else:
+            inner = SocketTransport(ours, server_side=False)
+        self.transport = TlsTransport(inner, here, server_hostname='localhost')
+        plain, end = socket.socketpair()
+        relay = TlsRelay(theirs, plain, there, not server_side)
+        self.resources.callback(relay.join)
+        self._find_peer = lambda: Peer.over(end)
+        self.resources.callback(end.close)
+        self.resources.callback(ours.close)
 
     def set_up_unix(self) -> None:
         self._accept_from(self._listen())
@@ -177,6 +205,8 @@ def _end(host: subprocess.Popen[bytes]) -> None:
 KINDS: dict[str, Callable[[Link], None]] = {
     'tcp4': lambda link: link.set_up_tcp(socket.AF_INET, '127.0.0.1'),
     'tcp6': lambda link: link.set_up_tcp(socket.AF_INET6, '::1'),
+    'tls client': lambda link: link.set_up_tls(server_side=False),
+    'tls server': lambda link: link.set_up_tls(server_side=True),
     'unix': Link.set_up_unix,
     'socketpair': Link.set_up_socketpair,
     'pipes': Link.set_up_pipes,

@@ -110,6 +110,7 @@ class SocketTransport(_SocketStream):
         _check_socket(sock)
         super().__init__(_socket_name(sock))
         self.server_side = server_side
+        self.is_tcp = sock.family != socket.AF_UNIX
         self._sock = sock
         self._files = (sock,)
 
@@ -301,8 +302,10 @@ def _check_socket(sock: socket.socket) -> None:
     if not isinstance(sock, socket.socket):
         raise TypeError(f'{expected} (socket.socket), not {type(sock).__name__}')
     if type(sock).recv_into is not socket.socket.recv_into:
-        # ssl.SSLSocket, say: what poll() tells about its descriptor is not what it has to read.
-        raise TypeError(f'{expected} of the system, not {type(sock).__name__}')
+        # What poll() tells about the descriptor of an ssl.SSLSocket is not what it has to read.
+        hint = '; give the plain socket, and Options(ssl_context=…)'
+        name = type(sock).__name__
+        raise TypeError(f'{expected} of the system, not {name}{hint if "SSL" in name else ""}')
     if sock.fileno() < 0:
         raise ValueError(f'{expected}, but is closed')
     if sock.type != socket.SOCK_STREAM:

@@ -123,6 +123,8 @@ class GreetingDecoder:
 
     def describe(self) -> str:
         """What the peer sent instead of a greeting, for people."""
+        if self._data[:1] in (b'\x15', b'\x16'):  # a record of TLS: an alert, or a handshake
+            return 'the peer speaks TLS, and this side does not: Options(ssl_context=…)'
         return f'the peer does not speak the protocol of across; it sent: {show_bytes(self._data)}'
 
 

@@ -1,0 +1,380 @@
+"""TLS over another transport.
+
+OpenSSL does no I/O here: it reads and writes two buffers in memory, and what goes through the
+transport below is copied from and to them. So its lock is held for no longer than a record of
+16 KiB takes, and the reader and the sender use it side by side.
+
+Interrupts: CPython looks for signals behind each call of OpenSSL, in the main thread, and an
+exception that a handler raises there (Ctrl-C) takes the place of what the call returned. So what a
+call did is always found out from the state that it left, and each method can be called again after
+such an exception, and goes on where it was.
+
+Layer: transports. Standard library only. Imported where the options have a context, as :mod:`ssl`
+takes longer to load than the rest of the library.
+"""
+
+from __future__ import annotations
+
+import errno
+import ssl
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from across._core.errors import ProtocolError
+from across._core.transports.base import Transport
+from across._core.transports.tls_errors import NOT_TLS, check_first_bytes, explain
+from across._core.transports.tls_output import Outflow, gather
+
+if TYPE_CHECKING:
+    from typing import Callable, Union
+
+    from across._core.transports.base import Buffer
+
+    ContextSource = Union[ssl.SSLContext, Callable[[], ssl.SSLContext]]
+
+# How much is taken from the transport below at a time: some records.
+READ_SIZE = 1 << 16
+# How often to read what nobody wants any more, at closing.
+_LAST_READS = 16
+
+
+class TlsTransport(Transport):
+    """A transport that encrypts, over one that does not.
+
+    Args:
+        inner: The transport below; not yet connected, owned from now on. Says which side this is.
+        context: An :class:`ssl.SSLContext`, or a function that makes one for this connection.
+        server_hostname: The name that the certificate of the server has to show.
+
+    Raises:
+        ValueError: The context is made for the other side, or checks a name that is not given.
+    """
+
+    def __init__(
+        self,
+        inner: Transport,
+        context: ContextSource,
+        *,
+        server_hostname: str | None = None,
+    ) -> None:
+        self.name = inner.name
+        self.server_side = inner.server_side
+        self.received = []
+        self.sent = []
+        self._inner = inner
+        self._context = context
+        self._server_hostname = None if self.server_side else server_hostname
+        if isinstance(context, ssl.SSLContext):
+            self._check(context)
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls: ssl.SSLObject | None = None
+        # Guards `_tls` and both buffers; held for one call of OpenSSL, never while anything waits.
+        self._lock = threading.Lock()
+        self._killed = False
+        self._is_tls = False  # the first bytes of the peer looked like it
+
+        # These belong to the reader. A byte that is decrypted ahead tells that there is something
+        # to receive, and OpenSSL then knows exactly how much is behind it.
+        self._first = bytearray(1)
+        self._has_first = False
+        self._in_doubt = False  # an exception came while that byte was being decrypted
+        self._dry = True  # OpenSSL needs more from the transport below
+        self._raw = memoryview(bytearray(READ_SIZE))
+        self._fed: list[int] = []  # whether what was read last is in `_incoming`
+        self._failure: OSError | None = None
+        self._at_end = False
+
+        # And these to the sender: what is encrypted, but not written; how many bytes at the start
+        # of what is to be sent next are encrypted already.
+        self._outflow = Outflow(inner, self._outgoing, self._lock)
+        self._ahead = 0
+
+    # --------------------------------------------------------------------------- connecting
+
+    def connect(self, timeout: float | None) -> None:
+        end = None if timeout is None else time.monotonic() + timeout
+        self._inner.connect(timeout)
+        context = self._context
+        if not isinstance(context, ssl.SSLContext):
+            context = context()
+            if not isinstance(context, ssl.SSLContext):
+                raise TypeError(
+                    'the function given as option ssl_context must return an ssl.SSLContext, not '
+                    f'{type(context).__name__}'
+                )
+            self._check(context)
+        self._tls = context.wrap_bio(
+            self._incoming,
+            self._outgoing,
+            server_side=self.server_side,
+            server_hostname=self._server_hostname,
+        )
+        while not self._try_handshake():
+            self._flush_all(end)
+            self._fetch_some(end)
+        self._flush_all(end)
+
+    def _check(self, context: ssl.SSLContext) -> None:
+        wrong = ssl.PROTOCOL_TLS_CLIENT if self.server_side else ssl.PROTOCOL_TLS_SERVER
+        if context.protocol == wrong:
+            raise ValueError(
+                'the ssl_context is one for clients; a server needs that of '
+                'ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)'
+                if self.server_side
+                else 'the ssl_context is one for servers; a client needs that of '
+                'ssl.create_default_context()'
+            )
+        if context.check_hostname and not self.server_side and not self._server_hostname:
+            raise ValueError(
+                'the ssl_context checks the host name in the certificate, so server_hostname is '
+                'needed'
+            )
+
+    def _try_handshake(self) -> bool:
+        assert self._tls is not None
+        try:
+            with self._lock:
+                self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLError as exc:
+            with suppress(OSError):
+                self._outflow.flush()  # tells the peer
+            raise explain(exc, self.name, self.server_side) from None
+        return True
+
+    def _flush_all(self, end: float | None) -> None:
+        while not self._outflow.flush():
+            self._inner.wait_writable(self._left(end))
+
+    def _fetch_some(self, end: float | None) -> None:
+        self._inner.wait_readable(self._left(end))
+        if self._fetch() == 0:
+            raise ConnectionError(f'{self._inner.ending()} before the TLS handshake was complete')
+
+    def _left(self, end: float | None) -> float | None:
+        if end is None:
+            return None
+        left = end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f'the TLS handshake with {self.name} took too long')
+        return left
+
+    # ---------------------------------------------------------------------------- receiving
+
+    def wait_readable(self, timeout: float | None = None) -> bool:
+        if self._has_something():
+            self._inner.wait_readable(0.0)  # if cancelled, that counts
+            return True
+        end = None if timeout is None else time.monotonic() + timeout
+        while self._inner.wait_readable(timeout):
+            self._try_fetch()
+            if self._has_something():
+                return True
+            timeout = None if end is None else end - time.monotonic()
+        return False
+
+    def wait_either(self, timeout: float | None = None) -> None:
+        if self._has_something():
+            timeout = 0.0
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            self._inner.wait_either(timeout)
+            # What came may concern TLS alone; if nothing came there is room, or the time is up.
+            if self._has_something() or not self._try_fetch() or self._has_something():
+                return
+            timeout = None if end is None else end - time.monotonic()
+
+    def receive_into(self, view: memoryview) -> int:
+        self.received = []
+        while not self._has_something():
+            if not self._try_fetch():
+                return -1
+        if self._has_first:
+            return self._take(view)
+        if self._failure is not None:
+            raise self._failure
+        return 0
+
+    def _take(self, view: memoryview) -> int:
+        """The byte that was decrypted ahead, and what is behind it in its record."""
+        assert self._tls is not None
+        with self._lock:
+            behind = self._tls.pending()
+            count = 1 + min(behind, len(view) - 1)
+            view[0] = self._first[0]
+            try:
+                if count > 1:
+                    self._tls.read(count - 1, view[1:count])
+                self.received = [count]
+                self._has_first = False
+            except BaseException:
+                # OpenSSL gives all that it has, or nothing.
+                if count == 1 or self._tls.pending() < behind:
+                    self.received = [count]
+                    self._has_first = False
+                raise
+        return count
+
+    def _has_something(self) -> bool:
+        """Whether there is something to receive without looking at the transport below."""
+        if self._in_doubt:
+            self._resolve_doubt()
+        if self._has_first or self._at_end or self._failure is not None:
+            return True
+        return not self._dry and self._decrypt_first()
+
+    def _decrypt_first(self) -> bool:
+        assert self._tls is not None
+        with self._lock:
+            try:
+                self._first[0] = 0
+                self._in_doubt = True
+                if self._tls.read(1, self._first):
+                    self._has_first = True
+                else:
+                    self._at_end = True
+            except ssl.SSLWantReadError:
+                self._in_doubt = False
+                self._dry = True
+                return False
+            except ssl.SSLZeroReturnError:
+                self._at_end = True
+            except ssl.SSLError as exc:
+                self._failure = explain(exc, self.name, self.server_side)
+        self._in_doubt = False
+        return True
+
+    def _resolve_doubt(self) -> None:
+        assert self._tls is not None
+        with self._lock:
+            # A record of a single byte leaves nothing behind it, but that byte. No peer of ours
+            # sends one, a foreign one is lost if it is zero.
+            if self._tls.pending() or self._first[0]:
+                self._has_first = True
+        self._in_doubt = False
+
+    def _try_fetch(self) -> bool:
+        """Look at the transport below, once; False if there is nothing."""
+        try:
+            count = self._fetch()
+        except OSError as exc:
+            self._failure = exc
+            return True
+        # Without the peer's close_notify. Frames have a length, and a connection ends with a
+        # goodbye: nothing is taken for complete that was cut off.
+        self._at_end = count == 0
+        return count >= 0
+
+    def _fetch(self) -> int:
+        """Move bytes from the transport below to OpenSSL; returns what `receive_into` would."""
+        inner = self._inner
+        if not inner.received or self._fed:  # else an exception came before these were fed
+            inner.received = []
+            self._fed = []
+            inner.receive_into(self._raw)
+        if not inner.received:
+            return -1
+        count = inner.received[0]
+        if count > 0:
+            data = self._raw[:count]
+            if not self._is_tls:
+                self._check_first(data)
+            self._dry = False
+            with self._lock:
+                self._fed.extend(map(self._incoming.write, (data,)))
+        return count
+
+    def _check_first(self, data: memoryview) -> None:
+        try:
+            check_first_bytes(data)
+        except ProtocolError:
+            with suppress(OSError):
+                self._inner.send([NOT_TLS])
+            raise
+        self._is_tls = True
+
+    # ------------------------------------------------------------------------------ sending
+
+    def wait_writable(self, timeout: float | None = None) -> bool:
+        return self._inner.wait_writable(timeout)
+
+    def send(self, buffers: list[Buffer]) -> int:
+        """As for every transport; besides, what is sent next must begin with what was not taken.
+
+        Its start may be encrypted already: a record counts as sent when the transport below has
+        taken all of it, or else nobody would see to its end.
+        """
+        self.sent = []
+        if not self._outflow.flush():
+            return 0
+        record = gather(buffers, self._ahead)
+        if len(record):
+            self._encrypt(record)
+        if not self._outflow.flush():
+            return 0
+        count = self._ahead
+        # In one step, done in C: no exception of a signal handler can come in between.
+        vars(self).update(sent=[count], _ahead=0)
+        return count
+
+    def _encrypt(self, record: Buffer) -> None:
+        if self._tls is None:
+            raise OSError(errno.EBADF, 'the transport is not open')
+        ahead = self._ahead
+        with self._lock:
+            before = self._outgoing.pending
+            try:
+                self._ahead = ahead + self._tls.write(record)
+            except ssl.SSLWantReadError:
+                raise OSError(
+                    errno.EOPNOTSUPP, f'{self.name} wants to renegotiate, which is not supported'
+                ) from None
+            except ssl.SSLError as exc:
+                raise explain(exc, self.name, self.server_side) from None
+            except BaseException:
+                if self._outgoing.pending > before:
+                    self._ahead = ahead + len(record)
+                raise
+
+    # ------------------------------------------------------------------------------- ending
+
+    def cancel(self) -> None:
+        self._inner.cancel()
+
+    def kill(self) -> None:
+        self._killed = True
+        self._inner.kill()
+
+    def close(self, timeout: float | None) -> None:
+        if self._tls is not None and not self._killed:
+            self._say_goodbye()
+        self._forget()
+        self._inner.close(timeout)
+
+    def _say_goodbye(self) -> None:
+        assert self._tls is not None
+        with suppress(OSError):  # SSLError is one: the peer's own goodbye may not have come
+            with self._lock, suppress(ssl.SSLError, ValueError):
+                self._tls.unwrap()
+            self._outflow.flush()
+            # What is unread when a socket closes makes its peer see an error, and lose our last
+            # words: the tickets that a server sends, say, which nobody asked for.
+            for _ in range(_LAST_READS):
+                if self._inner.receive_into(self._raw) <= 0:
+                    break
+
+    def abandon(self) -> None:
+        self._forget()
+        self._inner.abandon()
+
+    def _forget(self) -> None:
+        self._tls = None
+        self._has_first = self._in_doubt = False
+        self._failure = OSError(errno.EBADF, 'the transport is not open')
+
+    def ending(self) -> str:
+        return self._inner.ending()
