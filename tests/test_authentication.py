@@ -244,7 +244,7 @@ def test_bare_peers_are_refused_and_sent_nothing(minor: int, tmp_path: Path) -> 
 
 
 def test_the_handler_of_bare_interpreters_refuses_the_option() -> None:
-    with pytest.raises(ValueError, match='cannot ask its client for a key') as caught:
+    with pytest.raises(ValueError, match='knows neither keys nor certificates') as caught:
         BIOSConnectionHandler(options=OPTIONS)
     assert KEY not in str(caught.value)
 

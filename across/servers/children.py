@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from across import Options, get_bios
+from across import get_bios
 
 from . import leash
 from .sessions import Session
@@ -89,8 +88,12 @@ class Child(Session):
         self._process.returncode = 0  # the parent's child: the finalizer here has no say in it
 
 
-def start_child(sock: socket.socket, options: Options) -> Child:
+def start_child(sock: socket.socket, options: bytes) -> Child:
     """Start an interpreter like this one that serves a socket.
+
+    Args:
+        sock: Of the client.
+        options: For the connection, pickled.
 
     Raises:
         OSError: There are no resources for it.
@@ -100,7 +103,7 @@ def start_child(sock: socket.socket, options: Options) -> Child:
         lambda end: [sys.executable, '-c', _SCRIPT, str(sock.fileno()), str(end), *path],
         sock,
         as_stdio=False,
-        first=pickle.dumps(options),  # not on the command line, which everybody can read
+        first=options,  # not on the command line, which everybody can read
     )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from across import AcrossError, Connection, Options
 
 from . import lifetime
+from .admission import check_admission, pack
 from .children import start_bare_child, start_child
 from .sessions import Session
 
@@ -82,6 +83,11 @@ class ConnectionHandler(abc.ABC):
         """Whether clients have to prove who they are; a server warns where it matters."""
         return False
 
+    @property
+    def wants_tls(self) -> bool:
+        """Whether clients have to use TLS, which is for TCP only."""
+        return False
+
     def __enter__(self: Self) -> Self:
         return self
 
@@ -96,6 +102,7 @@ class Pool(ConnectionHandler):
         if options is not None and not isinstance(options, Options):
             raise TypeError(f'options must be across.Options, not {type(options).__name__}')
         self._options = Options() if options is None else options
+        self._admission = check_admission(self._options)
         self._sessions: dict[Session, None] = {}
         self._closing = self._cancelled = False
         # Guards `_sessions` and `_closing`; notified when a session is over.
@@ -112,7 +119,11 @@ class Pool(ConnectionHandler):
 
     @property
     def knows_clients(self) -> bool:
-        return self._options.authkey is not None
+        return self._admission.proven
+
+    @property
+    def wants_tls(self) -> bool:
+        return self._admission.encrypted
 
     def handle_socket(self, sock: socket.socket) -> None:
         if self._closing or self._cancelled:
@@ -255,14 +266,19 @@ class ProcessConnectionHandler(Pool):
 
     Args:
         options: For the connections. Their ``timeout`` also says how long :meth:`close` waits for
-            the children to end, before it kills them.
+            the children to end, before it kills them. Their ``ssl_context`` has to be a function,
+            which is called in each child.
+
+    Raises:
+        TypeError, ValueError: ``options`` is something else, or can't be sent to a child.
     """
 
     def __init__(self, *, options: Options | None = None) -> None:
         super().__init__(options)
+        self._packed_options = pack(self._options)
 
     def _begin(self, sock: socket.socket) -> Session:
-        child = start_child(sock, self._options)
+        child = start_child(sock, self._packed_options)
         sock.close()
         return child
 
@@ -276,20 +292,20 @@ class BIOSConnectionHandler(Pool):
 
     Args:
         options: Their ``timeout`` says how long :meth:`close` waits for the children to end, before
-            it kills them. The others have no effect, but for ``authkey``, which is refused: a bare
-            interpreter has no key, and nothing to prove it with.
+            it kills them. Others have no effect; ``authkey`` and ``ssl_context`` are refused.
 
     Raises:
-        TypeError, ValueError: ``options`` is something else, or has an ``authkey``.
+        TypeError, ValueError: ``options`` is something else, or has one of these two.
     """
 
     def __init__(self, *, options: Options | None = None) -> None:
         super().__init__(options)
-        if self._options.authkey is not None:
-            raise ValueError(
-                'a bare interpreter cannot ask its client for a key (option authkey); use a '
-                'ProcessConnectionHandler, or run_unix, where only your own user can connect'
-            )
+        for name in ('authkey', 'ssl_context'):
+            if getattr(self._options, name) is not None:
+                raise ValueError(
+                    f'a bare interpreter knows neither keys nor certificates (option {name}); use '
+                    'a ProcessConnectionHandler, or run_unix, where only your own user can connect'
+                )
 
     def _begin(self, sock: socket.socket) -> Session:
         child = start_bare_child(sock, self._options.timeout)

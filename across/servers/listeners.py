@@ -69,6 +69,8 @@ class Server:
         _check_arguments(handler, max_connections)
         if not sockets:
             raise ValueError('a server needs a socket to listen on')
+        if handler is not None and handler.wants_tls and _has_unix(sockets):
+            raise ValueError('option ssl_context is for TCP only; a Unix socket needs no TLS')
         self._handler = LocalConnectionHandler() if handler is None else handler
         self._limit = max_connections
         self._log = logging.getLogger('across.servers').error
@@ -112,7 +114,8 @@ class Server:
         """Listen on a TCP port, of all addresses of a host.
 
         Warns if other machines may reach it and the handler's options ask clients for no proof of
-        who they are (``authkey``), as whoever connects can run anything.
+        who they are (``authkey``, or an ``ssl_context`` that requires certificates), as whoever
+        connects can run anything.
 
         Args:
             host: Name or address (IPv4 or IPv6); empty for all interfaces.
@@ -353,6 +356,10 @@ def _check_arguments(handler: ConnectionHandler | None, max_connections: int | N
         raise ValueError(f'max_connections must be 1 or more, or None, not {max_connections!r}')
 
 
+def _has_unix(sockets: Sequence[socket.socket]) -> bool:
+    return any(sock.family == socket.AF_UNIX for sock in sockets)
+
+
 def _warn_if_exposed(sockets: list[socket.socket]) -> None:
     address = exposed_address(sockets)
     if address is None:
@@ -363,7 +370,8 @@ def _warn_if_exposed(sockets: list[socket.socket]) -> None:
     warnings.warn(
         f'serving {address} without authentication: whoever can reach that address from another '
         "machine can run anything here, with this user's rights; give the handler "
-        'Options(authkey=…), or serve a loopback address',
+        'Options(authkey=…), or an ssl_context that requires certificates, or serve a loopback '
+        'address',
         stacklevel=level,
     )
 

@@ -65,7 +65,8 @@ def test_address_that_others_may_reach_gives_a_warning(host: str) -> None:
         assert str(warning.message) == (
             f'serving {address} without authentication: whoever can reach that address from '
             "another machine can run anything here, with this user's rights; give the handler "
-            'Options(authkey=…), or serve a loopback address'
+            'Options(authkey=…), or an ssl_context that requires certificates, or serve a '
+            'loopback address'
         )
         assert warning.filename == __file__
         with Connection.from_tcp('127.0.0.1', server.address[1]) as conn:
