@@ -43,7 +43,12 @@ class Connection(Spawning):
     def __init__(
         self, transport: Transport, options: Options | None, accepted: tuple[str, ...] = ()
     ) -> None:
-        options = _check_options(options, tls=True)
+        options = _check_options(options, tls=transport.takes_tls)
+        if options.ssl_context is not None:
+            # Here, and nowhere else: no way to make a connection can forget it.
+            from .transports.tls import TlsTransport
+
+            transport = TlsTransport(transport, options.ssl_context)
         self._link = Link(self, transport, options, describe_process(options))
         if accepted:
             self._link.importer.accept(accepted)  # before the peer can ask for anything
@@ -66,8 +71,8 @@ class Connection(Spawning):
         """
         from .transports.sockets import TcpTransport
 
-        options = _check_options(options, tls=True)
-        return cls(_secured(TcpTransport(host, port), options, host), options)
+        _check_options(options, tls=True)
+        return cls(TcpTransport(host, port), options)
 
     @classmethod
     def from_unix(cls, path: str, *, options: Options | None = None) -> Connection:
@@ -105,9 +110,9 @@ class Connection(Spawning):
         """
         from .transports.sockets import SocketTransport
 
-        transport = SocketTransport(sock, server_side=server_side)
-        options = _check_options(options, tls=transport.is_tcp)
-        return cls(_secured(transport, options, server_hostname), options)
+        transport = SocketTransport(sock, server_side=server_side, server_hostname=server_hostname)
+        _check_options(options, tls=transport.takes_tls)
+        return cls(transport, options)
 
     @classmethod
     def from_pipes(
@@ -313,15 +318,6 @@ class Connection(Spawning):
         link = self._link
         states = ('new', 'connecting', 'connected', 'closing', 'closed')
         return f'<Connection to {link.name}, {states[link.state]}>'
-
-
-def _secured(transport: Transport, options: Options, server_hostname: str | None) -> Transport:
-    """The transport to use, with TLS over it if the options say so."""
-    if options.ssl_context is None:
-        return transport
-    from .transports.tls import TlsTransport
-
-    return TlsTransport(transport, options.ssl_context, server_hostname=server_hostname)
 
 
 def get_connection() -> Connection:

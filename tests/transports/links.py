@@ -112,10 +112,8 @@ class Link:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CHUNK)
         if server_side:
             here, there = there, here
-            inner: base.Transport = SocketTransport(ours)
-        else:
-            inner = SocketTransport(ours, server_side=False)
-        self.transport = TlsTransport(inner, here, server_hostname='localhost')
+        inner = SocketTransport(ours, server_side=server_side, server_hostname='localhost')
+        self.transport = TlsTransport(inner, here)
         plain, end = socket.socketpair()
         relay = TlsRelay(theirs, plain, there, not server_side)
         self.resources.callback(relay.join)

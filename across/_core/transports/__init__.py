@@ -4,6 +4,7 @@
 - ``wakeup``: what makes a wait cancellable
 - ``streams``: what all transports share; a given pair of pipes
 - ``sockets``: TCP, Unix sockets, given sockets
+- ``tls``, ``tls_output``, ``tls_errors``: encryption over another transport
 - ``stdio``: the standard streams of this process
 - ``processes``: child processes
 

@@ -43,6 +43,9 @@ class Transport(abc.ABC):
     #: Whether the peer came to this process, as the client of a server does, and not the other way
     #: round: decides who has to prove first that it knows a key.
     server_side = False
+    #: Whether TLS may run over it, and the name that the certificate of the server must show then.
+    takes_tls = False
+    server_hostname: str | None = None
 
     @abc.abstractmethod
     def connect(self, timeout: float | None) -> None:

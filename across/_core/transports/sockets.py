@@ -99,6 +99,7 @@ class SocketTransport(_SocketStream):
     Args:
         sock: The socket.
         server_side: Whether it was accepted, rather than connected from here.
+        server_hostname: Of the server, for TLS.
 
     Raises:
         TypeError: It is no :class:`socket.socket`, or one whose bytes are not those on its
@@ -106,11 +107,18 @@ class SocketTransport(_SocketStream):
         ValueError: It is closed, listening, not connected, or no stream socket.
     """
 
-    def __init__(self, sock: socket.socket, *, server_side: bool = True) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        server_side: bool = True,
+        server_hostname: str | None = None,
+    ) -> None:
         _check_socket(sock)
         super().__init__(_socket_name(sock))
         self.server_side = server_side
-        self.is_tcp = sock.family != socket.AF_UNIX
+        self.server_hostname = server_hostname
+        self.takes_tls = sock.family != socket.AF_UNIX
         self._sock = sock
         self._files = (sock,)
 
@@ -169,6 +177,8 @@ class TcpTransport(_SocketStream):
         ValueError: ``host`` is empty, or ``port`` out of range.
     """
 
+    takes_tls = True
+
     def __init__(self, host: str, port: int) -> None:
         if not isinstance(host, str):
             raise TypeError(f'host must be a string, not {type(host).__name__}')
@@ -179,7 +189,7 @@ class TcpTransport(_SocketStream):
         if not 0 < port < 65536:
             raise ValueError(f'port must be between 1 and 65535, not {port}')
         super().__init__(_address_name((host, port)))
-        self._host = host
+        self._host = self.server_hostname = host
         self._port = port
 
     def connect(self, timeout: float | None) -> None:

@@ -44,28 +44,22 @@ class TlsTransport(Transport):
     """A transport that encrypts, over one that does not.
 
     Args:
-        inner: The transport below; not yet connected, owned from now on. Says which side this is.
+        inner: The transport below; not yet connected, owned from now on. Says which side this is,
+            and which name the certificate of the server has to show.
         context: An :class:`ssl.SSLContext`, or a function that makes one for this connection.
-        server_hostname: The name that the certificate of the server has to show.
 
     Raises:
         ValueError: The context is made for the other side, or checks a name that is not given.
     """
 
-    def __init__(
-        self,
-        inner: Transport,
-        context: ContextSource,
-        *,
-        server_hostname: str | None = None,
-    ) -> None:
+    def __init__(self, inner: Transport, context: ContextSource) -> None:
         self.name = inner.name
         self.server_side = inner.server_side
         self.received = []
         self.sent = []
         self._inner = inner
         self._context = context
-        self._server_hostname = None if self.server_side else server_hostname
+        self.server_hostname = None if self.server_side else inner.server_hostname
         if isinstance(context, ssl.SSLContext):
             self._check(context)
         self._incoming = ssl.MemoryBIO()
@@ -110,7 +104,7 @@ class TlsTransport(Transport):
             self._incoming,
             self._outgoing,
             server_side=self.server_side,
-            server_hostname=self._server_hostname,
+            server_hostname=self.server_hostname,
         )
         while not self._try_handshake():
             self._flush_all(end)
@@ -127,7 +121,7 @@ class TlsTransport(Transport):
                 else 'the ssl_context is one for servers; a client needs that of '
                 'ssl.create_default_context()'
             )
-        if context.check_hostname and not self.server_side and not self._server_hostname:
+        if context.check_hostname and not self.server_side and not self.server_hostname:
             raise ValueError(
                 'the ssl_context checks the host name in the certificate, so server_hostname is '
                 'needed'
