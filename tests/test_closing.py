@@ -21,10 +21,12 @@ from support.ends import (
     pair,
     plain_peer,
     raised_by,
+    run_script,
     run_work,
     stay,
     together,
 )
+from support.interleaving import Background
 from support.interpreters import bare_command
 from support.waiting import MS, SECOND, wait_until
 from transports.sleeping import wait_until_asleep
@@ -268,3 +270,81 @@ def test_every_use_of_a_closed_connection_says_so(use: str) -> None:
         error = raised_by(USES[use], ours)
         assert isinstance(error, DisconnectError)
         assert str(error).endswith('it was closed')
+
+
+# ------------------------------------------------------------------------ two at a time
+
+
+def test_second_close_waits_for_the_first() -> None:
+    """Whoever returns from close() finds everything freed."""
+    with pair(LONG) as conns:
+        conn = conns[0]
+        conn.call(int)
+        release = threading.Event()
+        close_transport = conn._link.transport.close
+
+        def close_late(timeout: float | None) -> None:
+            release.wait(10 * SECOND)
+            close_transport(timeout)
+
+        conn._link.transport.close = close_late  # type: ignore[method-assign]
+        first, second = Background(conn.close), Background(conn.close)
+        wait_until(lambda: not conn.is_connected())
+        third = Background(conn.close)
+        assert all(each.running for each in (first, second, third))
+        release.set()
+        for each in first, second, third:
+            each.join()
+
+
+def test_second_close_in_a_call_over_the_connection_returns() -> None:
+    """The first waits for no call, but whoever made the call may wait for it."""
+    with pair(LONG) as conns:
+        closing, closed = threading.Event(), threading.Event()
+
+        def work() -> None:
+            stay()  # until the first close has begun
+            with at_once():
+                across.get_connection().close()
+            closed.set()
+
+        WORK.append(work)
+        conns[1].submit(run_work)
+        release = conns[0]._link._release
+
+        def release_late() -> None:
+            closing.set()
+            assert closed.wait(10 * SECOND)
+            release()
+
+        conns[0]._link._release = release_late  # type: ignore[method-assign]
+        conns[0].call(int)
+        with at_once():
+            conns[0].close()
+        assert closing.is_set()
+
+
+def test_close_in_a_signal_handler_that_interrupts_a_close() -> None:
+    output = run_script("""
+        import os, signal, socket
+        from across import Connection
+
+        conn, far = map(Connection.from_socket, socket.socketpair())
+        conn.call(int)
+        release = conn._link._release
+
+        def release_amid_a_signal():
+            os.kill(os.getpid(), signal.SIGUSR1)
+            release()
+
+        def handle(*args):
+            conn.close()
+            print('handled')
+
+        conn._link._release = release_amid_a_signal
+        signal.signal(signal.SIGUSR1, handle)
+        conn.close()
+        far.close()
+        print('closed')
+        """)
+    assert output.split() == ['handled', 'closed']

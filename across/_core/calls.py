@@ -59,6 +59,11 @@ class Calls:
         self._answered: deque[PendingCall] = deque()  # with futures that are to be completed
         self._completing = False  # a service thread is on its way to them
 
+    @property
+    def owner(self) -> Any:
+        """The connection, for user code."""
+        return self._link.owner
+
     # ---------------------------------------------------------------------------- waiting calls
 
     def operation(self, name: str, *args: Any) -> Any:
@@ -71,7 +76,7 @@ class Calls:
         if context.critical:
             raise interrupted_critical_section()
         handlers = link.handlers
-        outer, context.connection = context.connection, link.owner
+        outer, context.connection = context.connection, link
         try:
             if link.opening:
                 link.wait_open()
@@ -141,7 +146,7 @@ class Calls:
         link = self._link
         if context.critical:
             raise interrupted_critical_section()
-        outer, context.connection = context.connection, link.owner
+        outer, context.connection = context.connection, link
         try:
             if link.opening:
                 link.wait_open()
@@ -202,7 +207,7 @@ class Calls:
                 break
 
     def _result_of(self, frame: Frame | None) -> Any:
-        context.connection = self._link.owner
+        context.connection = self._link
         try:
             return self._unpack(frame)
         finally:
@@ -215,7 +220,7 @@ class Calls:
         link = self._link
         if context.critical:
             raise interrupted_critical_section()
-        outer, context.connection = context.connection, link.owner
+        outer, context.connection = context.connection, link
         try:
             frame, _, exported = self._pack(POST, 0, func, args, {})
             if not link.is_up:

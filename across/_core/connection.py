@@ -5,6 +5,8 @@ Layer: the top of the core. All the work is done by the :class:`.link.Link`.
 
 from __future__ import annotations
 
+from _warnings import warn  # what `warnings` has, without importing that
+
 from . import lifetime
 from .errors import DisconnectError, ProtocolError
 from .handshake import describe_process, shake_hands
@@ -33,6 +35,9 @@ class Connection(Spawning):
 
         with Connection.from_tcp('wonderland', 1865) as conn:
             conn.call(os.mkdir, '/home/alice')
+
+    One that is garbage without having been closed is cancelled, with a :exc:`ResourceWarning`. Its
+    proxies, and futures that are not done, keep it alive.
 
     Threads: any number of threads may use a connection at the same time, on both sides, and calls
     may be nested to any depth.
@@ -285,7 +290,8 @@ class Connection(Spawning):
         """End the connection, and free all that it holds; waits for a child process to end.
 
         Calls that are in flight, in either direction, end with a :exc:`DisconnectError`. A second
-        close does nothing.
+        close does nothing; it waits for the first, unless it is made in a call over this connection
+        or in a signal handler that interrupts the first.
 
         Raises:
             ProtocolError: The peer did not speak the protocol.
@@ -314,6 +320,15 @@ class Connection(Spawning):
             if exc is None:
                 raise  # else the block's own exception says more
 
+    def __del__(self) -> None:
+        link: Link | None = getattr(self, '_link', None)
+        if link is not None and link.drop():
+            warn(
+                f'the connection to {link.name} was dropped without close()',
+                ResourceWarning,
+                source=self,
+            )
+
     def __repr__(self) -> str:
         link = self._link
         states = ('new', 'connecting', 'connected', 'closing', 'closed')
@@ -326,10 +341,10 @@ def get_connection() -> Connection:
     Raises:
         ValueError: It does none of these.
     """
-    connection = context.connection
-    if connection is None:
+    link = context.connection
+    if link is None:
         raise ValueError('this thread works for no connection')
-    return connection  # type: ignore[no-any-return]
+    return link.owner  # type: ignore[no-any-return]
 
 
 get_connection.__module__ = 'across'

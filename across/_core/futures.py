@@ -22,6 +22,7 @@ class CallFuture(Future):  # type: ignore[type-arg]  # subscriptable from Python
         super().__init__()
         self._calls = calls
         self._call = call
+        self._owner = calls.owner  # stays alive until the result is there
 
     def cancel(self) -> bool:
         """Drop the result, and tell the peer: there ``current_call().cancelled`` turns true."""
@@ -30,6 +31,7 @@ class CallFuture(Future):  # type: ignore[type-arg]  # subscriptable from Python
         if not super().cancel():
             return False
         self._calls.cancel(self._call)
+        self._owner = None
         return True
 
     def complete(self, get_result: Callable[[], Any]) -> bool:
@@ -43,4 +45,5 @@ class CallFuture(Future):  # type: ignore[type-arg]  # subscriptable from Python
             self.set_exception(exc)
         else:
             self.set_result(result)
+        self._owner = None
         return True

@@ -173,7 +173,7 @@ class Handlers:
         link = self._link
         outer_call, outer_connection = context.call, context.connection
         outer_critical = context.critical
-        context.call, context.connection = call, link.owner
+        context.call, context.connection = call, link
         context.critical = False
         value = None
         try:
@@ -262,7 +262,7 @@ class Handlers:
 
     def _run_post(self, frame: Frame) -> None:
         link = self._link
-        outer, context.connection = context.connection, link.owner
+        outer, context.connection = context.connection, link
         outer_critical, context.critical = context.critical, False
         try:
             func, args, kwargs = link.payloads.unpack(frame)

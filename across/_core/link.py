@@ -13,6 +13,7 @@ import _thread
 import sys
 import threading
 import time
+import weakref
 
 from . import debug
 from .calls import Calls, interrupted_critical_section
@@ -37,19 +38,22 @@ TYPE_CHECKING = False  # type checkers take it for true; importing `typing` cost
 if TYPE_CHECKING:
     from typing import Any, Callable
 
+DROPPED = 'it was dropped: nobody refers to it any more'
+
 
 class Link:
     """One live peer.
 
     Args:
-        owner: The public :class:`.Connection`, for user code.
+        owner: The public :class:`.Connection`, for user code. Threads keep a link alive, but not
+            its owner: when nobody else does either, the link is dropped.
         transport: Not yet connected.
         options: An :class:`.Options`.
         info: What to tell the peer about this process.
     """
 
     def __init__(self, owner: Any, transport: Transport, options: Any, info: PeerInfo) -> None:
-        self.owner = owner
+        self._owner: Callable[[], Any] = weakref.ref(owner)
         self.transport = transport
         self.options = options
         self.info = info
@@ -83,10 +87,15 @@ class Link:
         self._ending = _thread.allocate_lock()
         self._opened = _thread.allocate_lock()  # held until the handshake has ended
         self._ended = _thread.allocate_lock()  # held until the link is CLOSED
-        self._released = _thread.allocate_lock()  # held by close() while, and after, it releases
+        self._gone = _thread.allocate_lock()  # held until close() is through
         self._opened.acquire()
         self._ended.acquire()
+        self._gone.acquire()
+        # Under 0, the first close: its thread, in a tuple of its own. Only set by setdefault(),
+        # which is atomic for signal handlers, too.
+        self._closing: dict[int, tuple[int]] = {}
         self.cancel_reason: str | None = None  # the reason that cancel() was given
+        self._dropped = False  # nobody is left to close it
 
     # ------------------------------------------------------------------------------ beginning
 
@@ -105,6 +114,7 @@ class Link:
             watchdog.remove(self.pulse)
             self.transport.kill()
             self.transport.close(0)
+            self._closing[0] = (0,)  # there is nothing left to close
             raise
 
     def _begin(self, establish: Callable[[Link], None]) -> None:
@@ -152,6 +162,13 @@ class Link:
         """Wait for the handshake to end, however it does."""
         if self.opening and self._opener != _thread.get_ident():
             _wait_for(self._opened)
+
+    @property
+    def owner(self) -> Any:
+        owner = self._owner()
+        if owner is None:
+            raise DisconnectError(f'no connection to {self.name}: {DROPPED}')
+        return owner
 
     @property
     def is_up(self) -> bool:
@@ -243,6 +260,29 @@ class Link:
         self.transport.kill()
         watchdog.wake()
 
+    def drop(self) -> bool:
+        """The owner is garbage: have the link ended and released; False if it was closed before.
+
+        Threads: any; a finalizer calls it, so it takes no lock.
+        """
+        if self._closing or self.state == NEW:
+            return False
+        self._owner = _nobody  # whoever looks at the warning must not bring it back to life
+        self._dropped = True
+        self.cancel(DROPPED)
+        return True
+
+    def end_cancelled(self) -> None:
+        """What the watchdog does about a link that was cancelled."""
+        if self.cancel_reason is not None:
+            self.fail(self.cancel_reason)
+        if self._dropped:
+            self._dropped = False
+            service_threads.run(self._close_dropped)
+
+    def _close_dropped(self) -> None:
+        self.close()
+
     def wait_ended(self) -> None:
         if threading.current_thread() is threading.main_thread():
             main_loop.wait(lambda: self.state == CLOSED)
@@ -250,10 +290,20 @@ class Link:
             _wait_for(self._ended)
 
     def close(self) -> bool:
-        """Say goodbye and release everything; False if that was done, or begun, before."""
+        """Say goodbye and release everything.
+
+        Returns:
+            False if somebody else did. That is waited for, unless it is this very thread (which a
+            signal handler has interrupted), or this thread runs a call of the peer.
+        """
         if context.critical:
             raise interrupted_critical_section()
-        if not self._released.acquire(False):
+        mine = (_thread.get_ident(),)
+        first = self._closing.setdefault(0, mine)
+        if first is not mine:
+            call = context.call
+            if first != mine and (call is None or not call.belongs_to(self)):
+                _wait_for(self._gone)
             return False
         try:
             self.wait_open()
@@ -268,7 +318,10 @@ class Link:
             raise
         finally:
             self.fail('it was closed', clean=True)
-            self._release()
+            try:
+                self._release()
+            finally:
+                self._gone.release()
         return True
 
     def _say_goodbye(self) -> None:
@@ -311,13 +364,16 @@ class Link:
             True,
         )
         self.state = CLOSED
-        self._released = _thread.allocate_lock()
-        self._released.acquire()
-        self._opened = self._ended = _thread.allocate_lock()
+        self._closing[0] = (0,)
+        self._opened = self._ended = self._gone = _thread.allocate_lock()
         self.calls.forget()
         if self._importer is not None:
             self._importer.abandon()
         self.transport.abandon()
+
+
+def _nobody() -> None:
+    """What a weak reference to a dead object is."""
 
 
 def _wait_for(lock: _thread.LockType) -> None:

@@ -47,7 +47,7 @@ class Pulse:
     def tick(self, now: float) -> None:
         link = self._link
         if link.cancel_reason is not None:
-            link.fail(link.cancel_reason)
+            link.end_cancelled()
         if not link.is_up:
             self._restless = False
             return

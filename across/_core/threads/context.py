@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class _Context(threading.local):
     """Thread-local state; the class attributes are the values of a thread that was never here."""
 
-    connection: Any = None  # that this thread packs, unpacks or runs a call for
+    connection: Any = None  # the link that this thread packs, unpacks or runs a call for
     call: Any = None  # the CurrentCall that this thread runs
     session: Any = None  # the values.pickling.Packing or Unpacking that is under way
     deferred: Any = None  # jobs that this thread will give to service threads a little later

@@ -30,10 +30,11 @@ ITERATION = ('__iter__', '__next__')  # made of operations of their own, as is `
 class Handle:
     """Where a proxy leads. Kept in the proxy's attribute ``__across__``."""
 
-    __slots__ = ('connection', 'count', 'description', 'ref_id')
+    __slots__ = ('connection', 'count', 'description', 'owner', 'ref_id')
 
     def __init__(self, connection: Any, ref_id: int, description: Description) -> None:
         self.connection = connection
+        self.owner = connection.owner  # stays alive as long as its proxies
         self.ref_id = ref_id
         self.count = 1  # references that this proxy stands for; guarded by the import table
         self.description = description
@@ -106,7 +107,7 @@ def get_proxy_connection(proxy: Proxy) -> Any:
     """
     if not isinstance(proxy, Proxy):
         raise TypeError(f'expected a proxy, not {type(proxy).__name__!r}')
-    return proxy.__across__.connection.owner
+    return proxy.__across__.owner
 
 
 class Reference:
