@@ -111,6 +111,8 @@ class Link:
         try:
             service_threads.run(lambda: self._begin(establish))
         except BaseException:  # no thread to be had, or Ctrl-C
+            if self._opener or not self.opening:
+                raise  # the thread runs: close() sees to the rest
             watchdog.remove(self.pulse)
             self.transport.kill()
             self.transport.close(0)
@@ -132,8 +134,8 @@ class Link:
             self.fail(self.cancel_reason or 'the connection was cancelled')
         except Exception as exc:
             self.fail(sentence(exc), exc)
-        self._opener = 0
         self.opening = False
+        self._opener = 0
         self._opened.release()
         if reading:
             self.reader.serve()

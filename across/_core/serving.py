@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import socket
     from typing import Any, Callable
 
+    from .link import Link
     from .transports.base import Transport
 
 
@@ -25,14 +26,19 @@ def serve(transport: Transport, options: Options, accepted: tuple[str, ...] = ()
         ProtocolError: The peer did not speak the protocol.
     """
     with main_loop:  # a call may come before this thread waits
-        connection = Connection(transport, options, accepted)
-        main_loop.only_link = link = connection._link
+        # Made in two steps: SIGTERM may end this thread while it makes the connection, which by
+        # then may be in use.
+        connection = Connection.__new__(Connection)
         try:
+            connection.__init__(transport, options, accepted)  # type: ignore[misc]
+            main_loop.only_link = connection._link
             connection.wait()
         except DisconnectError:
             pass  # the peer is gone; nobody is left to tell
         finally:
-            link.close()
+            link: Link | None = getattr(connection, '_link', None)
+            if link is not None:
+                link.close()
 
 
 def serve_stdio(options: dict[str, Any]) -> None:
