@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from across._core.transports.base import Cancelled
+from across._core.transports.resolving import resolve
 from across._core.transports.streams import IOV_MAX, LONGEST_WAIT, StreamTransport, clamped
 
 if TYPE_CHECKING:
@@ -170,8 +171,6 @@ class UnixTransport(_SocketStream):
 class TcpTransport(_SocketStream):
     """A transport to a server that listens on a TCP port, over IPv4 or IPv6.
 
-    Resolving the name can be neither cancelled nor timed: the system offers no way.
-
     Raises:
         TypeError: ``host`` is no string or ``port`` no integer.
         ValueError: ``host`` is empty, or ``port`` out of range.
@@ -195,8 +194,7 @@ class TcpTransport(_SocketStream):
     def connect(self, timeout: float | None) -> None:
         self._check_cancelled()
         deadline = None if timeout is None else time.monotonic() + timeout
-        addresses = _resolve(self._host, self._port)
-        self._check_cancelled()
+        addresses = resolve(self._host, self._port, self._wakeup, deadline)
         sock = _Dialing(self.name, addresses, self._wakeup).run(deadline)
         self._files = (sock,)
         self._use(sock)
@@ -289,17 +287,6 @@ class _Dialing:
         return ', '.join(
             outcome if name == self._name else f'{name}: {outcome}' for name, outcome in outcomes
         )
-
-
-def _resolve(host: str, port: int) -> list[tuple[int, Any]]:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except socket.gaierror as exc:
-        text = f'cannot find the address of {host} (port {port}): {exc.strerror}'
-        raise socket.gaierror(exc.errno, text) from exc
-    except UnicodeError as exc:  # a label too long, a null character
-        raise OSError(f'{host!r} is no host name: {exc}') from exc
-    return [(int(family), address) for family, _, _, _, address in found]
 
 
 def _address_name(address: Any) -> str:
