@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from across import Connection, OperationError, Options
+from across import Connection, DisconnectError, OperationError, Options
+from across.servers import (
+    BIOSConnectionHandler,
+    LocalConnectionHandler,
+    ProcessConnectionHandler,
+    Server,
+)
+from support.ends import finish
 from support.interpreters import bare_command
 from support.peers import connected_pair, serving_command
 from support.waiting import MS, SECOND, wait_until
@@ -99,6 +106,30 @@ def test_installed_peer(capsys: pytest.CaptureFixture[str]) -> None:
     with Connection.from_command(serving_command(), options=FORWARD) as conn:
         conn.call(print, 'installed')
         assert capsys.readouterr().out == 'installed\n'
+
+
+@pytest.mark.parametrize('kind', [ProcessConnectionHandler, BIOSConnectionHandler])
+def test_server_with_a_process_for_each_client(
+    kind: type[ProcessConnectionHandler], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (
+        Server.listen_tcp('127.0.0.1', 0, handler=kind()) as server,
+        Connection.from_tcp(*server.address, options=FORWARD) as conn,
+    ):
+        conn.execute('import sys; sys.stdout.reconfigure(line_buffering=True)')
+        conn.execute(SPEAK)
+        assert capsys.readouterr() == (SPOKEN, COMPLAINED)
+
+
+def test_server_in_one_process_refuses() -> None:
+    """Its streams belong to all clients, and to the server."""
+    with Server.listen_tcp('127.0.0.1', 0, handler=LocalConnectionHandler()) as server:
+        conn = Connection.from_tcp(*server.address, options=FORWARD)
+        with pytest.raises(DisconnectError) as caught:
+            conn.call(int)
+        finish(conn)
+    assert 'cannot forward its standard streams (option forward_stdio)' in str(caught.value)
+    assert 'they do not belong to this connection alone' in str(caught.value)
 
 
 def test_output_is_there_before_the_call_returns(

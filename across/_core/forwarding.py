@@ -112,8 +112,9 @@ def start_forwarding(link: Link) -> Forwarding:
     """Begin to forward this process's streams to the peer of a link."""
     if not link.transport.owns_stdio:
         raise OperationError(
-            f'{link.here} cannot forward its standard streams: it serves others, too, or did not '
-            'connect over its standard input and output'
+            f'{link.here} cannot forward its standard streams (option forward_stdio), as they do '
+            'not belong to this connection alone; they do where it runs over them, and where a '
+            'server starts a process for each client'
         )
     return Forwarding(link)
 

@@ -89,8 +89,8 @@ class Job:
 
     def result(self) -> Any:
         """Wait until the job has been run; what it returned, or what it raised."""
-        _start_reaper()
         while not self._done.acquire(timeout=LOOK_AGAIN):
+            _start_reaper()
             if not main_loop.depth:
                 break  # an exception of a signal handler has ended the wait with the job in hand
         error, self._error = self._error, None

@@ -58,7 +58,9 @@ def serve_socket(sock: socket.socket, options: Options) -> None:
     """What the child process of a server does: serve one of its clients."""
     from .transports.sockets import SocketTransport
 
-    serve(SocketTransport(sock), options)
+    transport = SocketTransport(sock)
+    transport.owns_stdio = True
+    serve(transport, options)
 
 
 def run_in_main_thread(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

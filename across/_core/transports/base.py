@@ -38,7 +38,7 @@ class Transport(abc.ABC):
     #: would have returned; this it can't lose.
     received: list[int]
     sent: list[int]
-    #: Whether this is the standard input and output of this process: it serves this peer only.
+    #: Whether the standard streams of this process are there for this peer only.
     owns_stdio = False
     #: Whether the peer came to this process, as the client of a server does, and not the other way
     #: round: decides who has to prove first that it knows a key.
