@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from across import Connection, DisconnectError
+from across import Connection, DisconnectError, Options
 from support.ends import bare_peer, finish, is_running, pair, raised_by, run_script
 from support.interpreters import bare_command
 from support.waiting import SECOND, wait_until
@@ -195,6 +195,27 @@ def test_the_child_may_make_connections_of_its_own() -> None:
 
         in_child(connect)
         assert waiting.result() is None
+
+
+def test_exporting_in_the_child() -> None:
+    """The copies export, and accept, no more; connections of the child's own do both."""
+    accepting = Options(accept_exported_modules=True)
+    with bare_peer() as conn, pair(None, accepting) as (near, _):
+        conn.export('support')
+        near.export('support')
+
+        def child() -> None:
+            for copy in conn, near:
+                assert isinstance(raised_by(copy.export, 'support'), DisconnectError)
+                assert isinstance(raised_by(copy.export, 'transports'), DisconnectError)
+            with bare_peer() as own:
+                own.export('support')
+                assert own.execute('import support; support.__name__') == 'support'
+            with pair(None, accepting) as (own, _):
+                own.export('support')
+
+        in_child(child)
+        assert conn.execute('import support.waiting; support.waiting.MS > 0')
 
 
 def test_fork_inside_a_call_that_a_peer_makes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import pytest
 
 from support.ends import Script, bare_peer, is_running, run_script
 from support.interpreters import Interpreter, bare_command
+from support.peers import environment
 from support.waiting import SECOND, wait_until
 
 if TYPE_CHECKING:
@@ -151,6 +153,24 @@ threading.Thread(target=lambda: print(conn.call(lambda: (time.sleep(0.2), 7)[1])
         *bare_command(),
     )
     assert output.split()[1] == '7'
+
+
+def test_exit_with_pending_futures(interpreter: Interpreter) -> None:
+    """From Python 3.12 on no thread can be started then, and callbacks run in one.
+
+    They may be cut off by the exit, as all that daemon threads do.
+    """
+    source = f"""{CONNECT}
+errors = []
+for _ in range(3):
+    future = conn.submit(time.sleep, 60)
+    future.add_done_callback(lambda future: errors.append(future.exception()))
+wait_for_calls(3)
+"""
+    command = [interpreter.path, '-c', source, *bare_command(interpreter)]
+    run = subprocess.run(command, capture_output=True, env=environment(), timeout=10 * SECOND)
+    assert (run.returncode, run.stderr.decode()) == (0, '')
+    assert not is_running(int(run.stdout))
 
 
 def test_exit_by_an_exception() -> None:

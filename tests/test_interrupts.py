@@ -202,6 +202,48 @@ with Connection.from_command(sys.argv[1:]) as conn:
         wait_until(lambda: not is_running(peer))
 
 
+def test_an_interrupt_while_forwarded_output_is_shown() -> None:
+    """What is shown at that moment may be lost; what comes behind it is shown by somebody else."""
+    source = """
+import io, os, signal, sys, threading, time
+from across import Connection, Options
+
+real = sys.stdout
+
+class Output(io.StringIO):
+    interrupted = False
+
+    def write(self, text):
+        super().write(text)
+        if not self.interrupted and threading.current_thread() is threading.main_thread():
+            self.interrupted = True
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(60)
+
+sys.stdout = output = Output()
+conn = Connection.from_command(sys.argv[1:], options=Options(forward_stdio=True))
+rounds = 0
+while not output.interrupted:  # usually a service thread shows it
+    try:
+        conn.execute('for i in range(30): print(i, end=" ", flush=True)')
+        rounds += 1
+    except KeyboardInterrupt:
+        print('interrupted', file=real)
+handlers = conn._link.handlers
+while handlers.posts_arrived != handlers.posts_done:
+    time.sleep(0.001)
+print(conn.call(abs, -1), file=real)
+conn.call(print, 'the end')
+shown = output.getvalue()
+print(shown.endswith('29 the end\\n'), shown.count('29') == rounds + 1, file=real)
+conn.close()
+"""
+    with Script(source, *bare_command()) as script:
+        assert [script.line(), script.line(), script.line()] == ['interrupted', '1', 'True True']
+        assert script.wait() == 0
+        assert script.errors() == ''
+
+
 # -------------------------------------------------------------- at a terminal
 
 

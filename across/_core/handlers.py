@@ -94,8 +94,9 @@ class Handlers:
         self._running: dict[int, CurrentCall] = {}  # queued ones included
         self._colleague_comes = False  # a service thread is on its way to the queue
         self._posts: deque[Frame] = deque()
-        self.posts_arrived = 0  # written by the reader only
-        self.posts_done = 0  # guarded by `_posts_lock`
+        self.posts_arrived = 0  # written by the reader only, once they are in the queue
+        # As many when all have been run; guarded by `_posts_lock`.
+        self.posts_done = 0
         # Keeps posts one at a time and in their order. The one lock that is held over user code:
         # a thread takes it while it holds no other, and only a caller at the outermost level waits
         # for it.
@@ -125,8 +126,8 @@ class Handlers:
         self._answer(CurrentCall(self._link, frame), FAILURE, self._pack_failure(error))
 
     def add_post(self, frame: Frame) -> None:
-        self.posts_arrived += 1
         self._posts.append(frame)
+        self.posts_arrived += 1
         if len(self._posts) == 1:
             service_threads.run(self.run_posts)
 
@@ -251,14 +252,21 @@ class Handlers:
             if self._posts_lock.acquire(timeout=_LOOK_AGAIN):
                 self.poster = me
                 try:
-                    while self._posts:
-                        try:
-                            self._run_post(self._posts.popleft())
-                        finally:
-                            self.posts_done += 1
+                    self._run_all_posts()
                 finally:
                     self.poster = 0
                     self._posts_lock.release()
+                    if self._posts:  # Ctrl-C: somebody else has to run the rest
+                        service_threads.run(self.run_posts)
+
+    def _run_all_posts(self) -> None:
+        """With the lock. An interrupt, anywhere, may lose the post that runs, but no other."""
+        while True:
+            arrived = self.posts_arrived
+            if not self._posts:
+                self.posts_done = arrived
+                return
+            self._run_post(self._posts.popleft())
 
     def _run_post(self, frame: Frame) -> None:
         link = self._link
