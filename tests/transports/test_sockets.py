@@ -119,6 +119,13 @@ def test_an_error_names_each_address(
     transport.close(None)
 
 
+def test_a_timeout_beyond_what_poll_takes(server: socket.socket) -> None:
+    for host in '127.0.0.1', 'localhost':
+        transport = TcpTransport(host, server.getsockname()[1])
+        transport.connect(1e9)
+        transport.close(None)
+
+
 def test_different_failures_make_a_plain_error(
     refused_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ import time
 from typing import TYPE_CHECKING
 
 from across._core.transports.base import Cancelled
+from across._core.transports.streams import clamped
 
 if TYPE_CHECKING:
     from typing import Any
@@ -83,8 +84,7 @@ class _Lookup:
         poll.register(self._reader, 0)  # its end is reported unasked
         poll.register(wakeup.fileno(), select.POLLIN)
         try:
-            left = None if deadline is None else max(deadline - time.monotonic(), 0.0) * 1000
-            ready = poll.poll(left)
+            ready = poll.poll(None if deadline is None else clamped(deadline - time.monotonic()))
         finally:
             os.close(self._reader)
         if wakeup.is_set:

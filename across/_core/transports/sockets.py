@@ -263,7 +263,7 @@ class _Dialing:
         poll.register(self._wakeup.fileno(), select.POLLIN)
         for fd in self._pending:
             poll.register(fd, select.POLLOUT)
-        ready = poll.poll(max(timeout, 0.0) * 1000)
+        ready = poll.poll(clamped(timeout))
         if self._wakeup.is_set:
             raise Cancelled(f'the connection to {self._name} was cancelled')
         for fd, _ in ready:
