@@ -26,6 +26,12 @@ from ._core.values.proxies import Proxy, Reference, get_proxy_connection, ref
 from ._core.values.proxies import unpack_owned as _owned
 from ._core.values.proxies import unpack_ref as _ref
 
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._core.streams.stream import Stream
+
 __version__ = '0.1.0.dev0'
 
 __all__ = [
@@ -41,6 +47,7 @@ __all__ = [
     'ProtocolError',
     'Proxy',
     'Reference',
+    'Stream',
     'check_cancelled',
     'current_call',
     'get_bios',
@@ -68,3 +75,12 @@ def get_bios() -> str:
     from ._core.travel.bios import get_bios
 
     return get_bios()
+
+
+def __getattr__(name: str) -> Any:
+    # Fetched by a bare peer when first used. Pickles name the second one.
+    if name in ('Stream', '_stream'):
+        from ._core.streams import stream
+
+        return getattr(stream, {'_stream': 'unpack_stream'}.get(name, name))
+    raise AttributeError(f"module 'across' has no attribute {name!r}")

@@ -34,7 +34,7 @@ CORE_LAYERS = (
     # What one connection consists of, split by task.
     {'calls', 'execution', 'forwarding', 'futures', 'handlers', 'handshake', 'lifetime', 'link'}
     | {'main_thread', 'operations', 'payloads', 'pulse', 'reader', 'sender', 'spawning'}
-    | {'states'},
+    | {'states', 'streams'},
     {'connection', 'serving'},
 )
 PLAIN_LAYERS = (0, 3, 4)

@@ -143,6 +143,29 @@ class Calls:
         """Begin a call; a future for its result."""
         from .futures import CallFuture
 
+        future: CallFuture = self.begin(
+            func, args, kwargs, lambda call: CallFuture(self, call), gathered=True
+        )
+        self._link.reader.find()
+        return future
+
+    def begin(
+        self,
+        func: Callable[..., Any] | str,
+        args: Any,
+        kwargs: Any,
+        make: Callable[..., Any],
+        gathered: bool = False,
+    ) -> Any:
+        """Begin a call.
+
+        Args:
+            make: Given the call, returns what is to be completed with its answer, like a future.
+            gathered: Whether it may travel together with others that are begun right behind it.
+
+        Returns:
+            What ``make`` made.
+        """
         link = self._link
         if context.critical:
             raise interrupted_critical_section()
@@ -151,7 +174,7 @@ class Calls:
             if link.opening:
                 link.wait_open()
             call = PendingCall(next(self._ids))
-            future = call.future = CallFuture(self, call)
+            future = call.future = make(call)
             outer_call, context.call = context.call, None  # not part of it: it may outlive it
             try:
                 frame, bulky, _ = self._pack(CALL, call.id, func, args, kwargs)
@@ -162,11 +185,10 @@ class Calls:
             try:
                 if not link.is_up:
                     raise link.disconnected()
-                if type(frame) is bytes and len(frame) <= SMALL:
+                if gathered and type(frame) is bytes and len(frame) <= SMALL:
                     link.sender.send_soon(frame)
                 else:
                     link.sender.send(frame, True, bulky)
-                link.reader.find()
             except BaseException:
                 self._abandon(call)
                 raise
@@ -248,10 +270,14 @@ class Calls:
                 self._link.reader.baton.finish(call)
             else:
                 self.deliver(call)
+        if self._link.streams is not None:
+            self._link.streams.fail_all()
 
     def forget(self) -> None:
         """In a forked child: the threads that wait don't exist here."""
         self.pending = {}
+        if self._link.streams is not None:
+            self._link.streams.forget()
 
 
 def interrupted_critical_section() -> OperationError:

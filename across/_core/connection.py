@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any, Callable
 
+    from .streams.iterating import RemoteIterator
+    from .streams.stream import Stream
     from .transports.base import Transport
 
 
@@ -208,6 +210,43 @@ class Connection(Spawning):
         if not callable(func):
             raise TypeError(f'expected a function to call, not {type(func).__name__!r}')
         return self._link.calls.submit(func, args, kwargs)
+
+    def iterate(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> RemoteIterator:
+        """Call a function in the remote process, and iterate over what it returns.
+
+        That is a generator, any other iterable, or an asynchronous generator. Items travel ahead of
+        the loop, as far as a window allows: then the remote side waits for the loop to go on. A
+        loop that is left early closes the remote generator, so that its ``finally`` runs; so does
+        ``close()`` of the iterator::
+
+            for line in conn.iterate(follow, '/var/log/syslog'):
+                if 'dinosaur' in line:
+                    break
+
+        Args and errors are those of :meth:`call`; what goes wrong over there is raised behind the
+        items that came before it.
+        """
+        if not callable(func):
+            raise TypeError(f'expected a function to call, not {type(func).__name__!r}')
+        from .streams.iterating import iterate
+
+        return iterate(self._link, func, args, kwargs)
+
+    def open_stream(self) -> Stream:
+        """Open a stream of items to the remote process, and back.
+
+        Its other end travels there when the stream is passed as an argument, or in a result::
+
+            stream = conn.open_stream()
+            conn.submit(work_on, stream)
+            stream.send('a job')
+
+        Raises:
+            DisconnectError: The connection is gone.
+        """
+        from .streams.stream import open_stream
+
+        return open_stream(self._link)
 
     def replicate(self, obj: Any) -> Any:
         """Make a copy of an object in the remote process, and return a :class:`Proxy` of it.

@@ -123,7 +123,7 @@ class Handlers:
             f'{self._link.here} has {limit} calls of this connection in flight already '
             '(option max_calls over there)'
         )
-        self._answer(CurrentCall(self._link, frame), FAILURE, self._pack_failure(error))
+        self._answer(CurrentCall(self._link, frame), FAILURE, self.pack_failure(error))
 
     def add_post(self, frame: Frame) -> None:
         self._posts.append(frame)
@@ -186,7 +186,7 @@ class Handlers:
                 packed = None if value is None else self._pack_result(value)
             except BaseException as exc:
                 kind = FAILURE
-                packed = self._pack_failure(exc)
+                packed = self.pack_failure(exc)
                 value = exc
             if link.forwarding is not None:
                 link.forwarding.flush()
@@ -212,7 +212,7 @@ class Handlers:
         self._link.payloads.check_size(packed, 'result takes')
         return packed
 
-    def _pack_failure(self, exc: BaseException) -> bytes | Packed:
+    def pack_failure(self, exc: BaseException) -> bytes | Packed:
         """Pack an exception; one that can't be sent must not leave the caller without an answer."""
         payloads = self._link.payloads
         try:

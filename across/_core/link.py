@@ -71,16 +71,17 @@ class Link:
         self.imports = ImportTable()
         self.dropped = self.imports.dropped.append  # all that a finalizer may call
         self.payloads = Payloads(self)
-        self.drop_exports = self.payloads.drop_exports  # as the pickling layer knows it
+        self.drop_exports = self.payloads.undo_exports  # as the pickling layer knows it
         self.give_back = self.payloads.give_back
         self.calls = Calls(self)
         self.handlers = Handlers(self)
         self.sender = Sender(self)
         self.reader = Reader(self)
         self.pulse = Pulse(self)
-        self._making = _thread.allocate_lock()  # guards the making of these two; taken alone
+        self.making = _thread.allocate_lock()  # guards the making of these three; taken alone
         self._exporter: Any = None
         self._importer: Any = None
+        self.streams: Any = None  # a streams.table.Streams, made by streams_of()
         self.forwarding: Any = None  # set while this process's streams are forwarded to the peer
 
         # Guards the change of `state` to CLOSED, and `reason`, `cause`, `clean`. Taken alone.
@@ -199,7 +200,7 @@ class Link:
         if self._exporter is None:
             from .travel.exporter import Exporter
 
-            with self._making:
+            with self.making:
                 if self._exporter is None:
                     self._exporter = Exporter()
         return self._exporter
@@ -210,7 +211,7 @@ class Link:
         if self._importer is None:
             from .travel.importer import Importer
 
-            with self._making:
+            with self.making:
                 if self._importer is None:
                     importer = Importer(self.calls.operation, self.here)
                     importer.install()

@@ -111,6 +111,12 @@ def _print(link: Link, stream: str, data: bytes) -> None:
     write_output(link, stream, data)
 
 
+def _iterate(link: Link, func: Callable[..., Any], args: Any, kwargs: Any) -> None:
+    from .streams.producing import produce
+
+    produce(link, func, args, kwargs)
+
+
 def _finish_posts(link: Link) -> None:
     link.handlers.run_posts()
 
@@ -131,4 +137,5 @@ TABLE: dict[str, Callable[..., Any]] = {
     'forward_stdio': _forward_stdio,
     'print': _print,
     'finish_posts': _finish_posts,
+    'iterate': _iterate,
 }

@@ -15,7 +15,7 @@ from .wire.frames import Frame
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
-    from typing import Any, Callable, Sequence
+    from typing import Any, Callable, Iterable, Sequence
 
     from .link import Link
 
@@ -47,10 +47,22 @@ class Payloads:
         if frame.refs:
             self.give_back(frame, {})
 
+    def undo_exports(self, ref_ids: Sequence[int]) -> None:
+        """Take back references of what could not be pickled."""
+        if ref_ids:
+            self.drop(self.exports.release([(ref_id, 1) for ref_id in ref_ids]))
+
     def drop_exports(self, ref_ids: Sequence[int]) -> None:
         """Take back references that were never sent."""
         if ref_ids:
-            self.drop(self.exports.release([(ref_id, 1) for ref_id in ref_ids]))
+            self.release([(ref_id, 1) for ref_id in ref_ids])
+
+    def release(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Take back references that the peer does not have any more: ids, each with a count."""
+        objects = self.exports.release(pairs)
+        if objects and self._link.streams is not None:
+            self._link.streams.lose(objects)
+        self.drop(objects)
 
     def drop(self, objects: list[Any]) -> None:
         """Drop objects in a service thread: their finalizers are user code."""

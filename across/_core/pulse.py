@@ -65,6 +65,8 @@ class Pulse:
                 link.sender.try_send(encode(IDLE))
         if link.imports.dropped:
             link.sender.try_send_releases()
+        if link.streams is not None and link.streams.dropped:
+            link.streams.close_dropped()
         if link.sender.outbox.pending:
             link.sender.try_flush()
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import _thread
 import struct
 import threading
+import time
+from collections import deque
 
 from .calls import PendingCall
 from .errors import ProtocolError, sentence
@@ -25,6 +27,7 @@ from .wire.frames import (
     CANCEL,
     FAILURE,
     GOODBYE,
+    ITEMS,
     POST,
     RELEASE,
     RESULT,
@@ -68,6 +71,7 @@ class Reader:
         self._in_doubt = False
         self._late: list[Frame] = []
         self._deferred: list[Callable[[], None]] = []  # jobs for service threads
+        self.stream_frames: deque[Frame] = deque()  # for the table of streams, which may come late
         self._found_late = False  # the watchdog found messages that nobody was reading
         self._eager = 0  # how often to hand the baton to a service thread, rather than leave it
 
@@ -181,6 +185,7 @@ class Reader:
     def _read_for(self, call: PendingCall, timeout: float) -> bool:
         """Read as the holder of the baton until there is something for the caller to do."""
         in_time = True
+        deadline = time.monotonic() + timeout if timeout >= 0 else 0.0
         while not call.done and call.errand is None:
             received = self._receive(None if timeout < 0 else timeout)
             if received is None:
@@ -211,6 +216,9 @@ class Reader:
             if self._link.handlers.queue:
                 # A waiting caller never runs a stranger's call: it could not return meanwhile.
                 self._link.handlers.call_colleague()
+            if deadline and time.monotonic() >= deadline and not call.done:
+                in_time = False
+                break
         if self._eager:
             self._give_up(call)
         else:
@@ -310,7 +318,7 @@ class Reader:
             elif kind == CALL:
                 self._dispatch_call(frame)
             else:
-                self._dispatch_other(frame)
+                woke = self._dispatch_other(frame) or woke
         self._in_doubt = False
         return woke
 
@@ -332,22 +340,29 @@ class Reader:
                 return
         self._link.handlers.queue.append(call)
 
-    def _dispatch_other(self, frame: Frame) -> None:
+    def _dispatch_other(self, frame: Frame) -> bool:
         kind = frame.kind
+        if kind >= ITEMS:
+            self.stream_frames.append(frame)
+            # Without a table of streams yet: it takes them when it is made.
+            return self._link.streams is not None and self._link.streams.receive()
         if kind == POST:
             self._link.handlers.add_post(frame)
         elif kind == CANCEL:
             self._link.handlers.cancel(frame.id)
+            if self._link.streams is not None:
+                self._link.streams.stop_call(frame.id)
         elif kind == RELEASE:
             if len(frame.payload) % 16:
                 self._link.fail('the peer sent a release that makes no sense')
-                return
+                return False
             numbers = struct.unpack(f'<{len(frame.payload) // 8}Q', frame.payload)
-            self._link.payloads.drop(self._link.exports.release(zip(numbers[::2], numbers[1::2])))
+            self._link.payloads.release(zip(numbers[::2], numbers[1::2]))
         elif kind == GOODBYE:
             if self._link.state == OPEN:
                 self._link.sender.try_send(encode(GOODBYE))
             self._link.fail('the peer closed the connection', clean=True)
+        return False
 
 
 def _on_free() -> None:

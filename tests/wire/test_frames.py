@@ -121,6 +121,7 @@ def expected(message: Message) -> tuple[Any, ...]:
     [
         *[(1, 'CALL'), (2, 'RESULT'), (3, 'FAILURE'), (4, 'CANCEL')],
         *[(5, 'POST'), (6, 'RELEASE'), (7, 'IDLE'), (8, 'GOODBYE')],
+        *[(9, 'ITEMS'), (10, 'CREDIT'), (11, 'END'), (12, 'STOP')],
     ],
 )
 def test_golden_bytes_of_each_kind(kind: int, name: str) -> None:
@@ -247,7 +248,7 @@ garbage = st.one_of(
         lambda kind, buffers, refs, size, tail: (
             HEADER.pack(kind, buffers, refs, size, 1, 0) + struct.pack(f'<{len(tail)}Q', *tail)
         ),
-        st.integers(0, 9),
+        st.integers(0, 13),
         st.sampled_from([0, 0, 1, 2, 2**32 - 1]),
         st.sampled_from([0, 0, 1, 2, 2**32 - 1]),
         st.one_of(st.integers(0, 100), st.integers(0, LIMIT), U64),
@@ -305,7 +306,7 @@ def test_size_that_no_memory_can_have_is_refused_without_a_limit_too() -> None:
     assert memory.given == []
 
 
-@pytest.mark.parametrize('kind', [0, 9, 255])
+@pytest.mark.parametrize('kind', [0, 13, 255])
 @pytest.mark.parametrize('tables', [b'', bytes(8)])
 @pytest.mark.parametrize('chunk', [0, HEADER_SIZE, 1])
 def test_unknown_kind(kind: int, tables: bytes, chunk: int) -> None:

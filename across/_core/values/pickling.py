@@ -272,7 +272,7 @@ def _as_written(value: Any, root: str) -> tuple[Any, str]:
     if type(value) is not tuple or len(value) != 3 or type(value[0]) is not str:
         return value, root
     name, args, _ = value
-    if name == 'call_ref':
+    if name in ('call_ref', 'iterate'):
         return args, root
     if name == 'method':
         return (getattr, *args[2:]), root

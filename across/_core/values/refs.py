@@ -39,6 +39,9 @@ class ExportTable:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __contains__(self, ref_id: object) -> bool:
+        return ref_id in self._entries
+
     def export(self, obj: object) -> int:
         """Count one more reference to an object; its id."""
         with self._mutex:

@@ -11,8 +11,9 @@ offset  type      what
 4       u32       how many buffers travel out of band
 8       u32       how many objects the payload refers to
 12      u64       size of the body: all that follows this header
-20      u64       id of the call that the frame belongs to (0: none)
-28      u64       id of the receiver's own call inside which this call is made (0: none)
+20      u64       id of the call or stream that the frame belongs to (0: none)
+28      u64       id of the receiver's own call inside which this call is made (0: none); in frames
+                  of streams a number that the kind explains
 36      u64 each  sizes of the buffers, shifted left by two; the low bits are the buffer's kind
 …       u64 each  ids of objects, shifted left by one; the low bit is set where the receiver
                   owns the object, and clear where the sender does
@@ -32,7 +33,21 @@ kind                  payload
 :data:`RELEASE`       pairs of u64: an object's id, and how many references to it were dropped
 :data:`IDLE`          none: the sender lives
 :data:`GOODBYE`       none: the sender sends nothing else, and wants nothing else
+:data:`ITEMS`         items of a stream. Number 0: one, pickled. Number n: n of them, as a pickled
+                      list, or as a pickled pair of such a list and the positions in it of those
+                      that are ``bytes`` which hold a pickle of their own
+:data:`CREDIT`        pairs of u64: so many more items, and so many more bytes of frame bodies, may
+                      be sent
+:data:`END`           the pickled exception that ended the stream, as plain data; empty for none.
+                      The sender sends no more items. Number 1: the other end never arrived, and is
+                      to be forgotten
+:data:`STOP`          none: the sender takes no more items of this stream
 ====================  ============================================================================
+
+The id of a stream is a number that its opener gave it, shifted left by two. The low bit is set
+where the receiver opened it, and clear where the sender did. The other bit is set where the number
+is the id of a call, whose items the stream carries, and clear for streams that are passed as
+objects.
 
 Layer: wire. No I/O, no clock, no thread, no pickle: memory for large buffers comes from a function
 that the decoder is given.
@@ -51,7 +66,8 @@ if TYPE_CHECKING:
     from typing import Any, Callable, NamedTuple, Sequence, Tuple, Union
 
 CALL, RESULT, FAILURE, CANCEL, POST, RELEASE, IDLE, GOODBYE = range(1, 9)
-KINDS = frozenset(range(1, 9))
+ITEMS, CREDIT, END, STOP = range(9, 13)
+KINDS = frozenset(range(1, 13))
 
 #: What a buffer becomes at the receiver: any writable buffer, a ``bytes`` or a ``bytearray``.
 PLAIN, BYTES, BYTEARRAY = range(3)

@@ -1,0 +1,83 @@
+"""Threads that wait for something of a stream; like callers, they read for themselves.
+
+Layer: just below :mod:`..connection`.
+"""
+
+from __future__ import annotations
+
+import time
+
+from ..calls import PendingCall, interrupted_critical_section
+from ..reader import SIGNAL_PAUSE
+from ..threads.context import context
+
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
+if TYPE_CHECKING:
+    from typing import Callable
+
+    from ..link import Link
+
+_NO_CALL = -1  # no frame has this id
+
+
+def deadline_of(timeout: float | None) -> float | None:
+    """The time (monotonic) at which so many seconds from now are over."""
+    return None if timeout is None else time.monotonic() + timeout
+
+
+def refuse_in_critical_section() -> None:
+    """Raise where a finalizer or signal handler interrupts a thread in sending or receiving."""
+    if context.critical:
+        raise interrupted_critical_section()
+
+
+class Waiters:
+    """The threads that wait for one half of a stream.
+
+    Lock-free: a thread joins, then looks whether there is still a reason to wait; who removes the
+    reason does it the other way round.
+    """
+
+    __slots__ = ('_link', '_waiting')
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._waiting: list[PendingCall] = []  # append, remove and copying are atomic
+
+    def wake(self) -> bool:
+        """Wake all of them; whether one may have been asleep."""
+        woke = False
+        for waiter in self._waiting[:]:
+            woke = woke or not waiter.reading
+            self._link.reader.baton.finish(waiter)
+        return woke
+
+    def wait(self, ready: Callable[[], object], deadline: float | None) -> bool:
+        """Wait until woken, unless ``ready()``; read meanwhile if nobody else does.
+
+        Args:
+            deadline: In monotonic time; None for none. One that is over still lets through what
+                has arrived already.
+
+        Returns:
+            False if the deadline came first.
+        """
+        waiter = PendingCall(_NO_CALL)
+        outer_critical, context.critical = context.critical, True
+        self._waiting.append(waiter)
+        try:
+            while not waiter.done and not ready():
+                if deadline is None:
+                    self._link.reader.wait(waiter)
+                    break
+                left = max(0.0, deadline - time.monotonic())
+                if not self._link.reader.wait(waiter, min(left, SIGNAL_PAUSE)) and not left:
+                    return bool(waiter.done or ready())
+        finally:
+            self._waiting.remove(waiter)
+            context.critical = outer_critical
+        return True
+
+    def forget(self) -> None:
+        """In a forked child: the threads that wait don't exist here."""
+        self._waiting = []
