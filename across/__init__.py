@@ -28,9 +28,8 @@ from ._core.values.proxies import unpack_ref as _ref
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
-    from typing import Any
-
     from ._core.streams.stream import Stream
+del TYPE_CHECKING
 
 __version__ = '0.1.0.dev0'
 
@@ -77,7 +76,7 @@ def get_bios() -> str:
     return get_bios()
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     # Fetched by a bare peer when first used. Pickles name the second one.
     if name in ('Stream', '_stream'):
         from ._core.streams import stream

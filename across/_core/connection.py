@@ -11,6 +11,7 @@ from . import lifetime
 from .errors import DisconnectError, ProtocolError
 from .handshake import describe_process, shake_hands
 from .link import Link
+from .operations import check_callable
 from .options import Options
 from .options import check_options as _check_options
 from .spawning import Spawning
@@ -180,8 +181,7 @@ class Connection(Spawning):
             DisconnectError: The connection is gone.
             Exception: Whatever the function raised, with the remote traceback.
         """
-        if not callable(func):
-            raise TypeError(f'expected a function to call, not {type(func).__name__!r}')
+        check_callable(func)
         return self._link.calls.request(func, args, kwargs)
 
     def call_ref(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -195,8 +195,7 @@ class Connection(Spawning):
 
         Args and errors are those of :meth:`call`.
         """
-        if not callable(func):
-            raise TypeError(f'expected a function to call, not {type(func).__name__!r}')
+        check_callable(func)
         return self._link.calls.operation('call_ref', func, args, kwargs)
 
     def submit(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -207,42 +206,26 @@ class Connection(Spawning):
 
         Args and errors are those of :meth:`call`; what goes wrong over there is in the future.
         """
-        if not callable(func):
-            raise TypeError(f'expected a function to call, not {type(func).__name__!r}')
+        check_callable(func)
         return self._link.calls.submit(func, args, kwargs)
 
     def iterate(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> RemoteIterator:
-        """Call a function in the remote process, and iterate over what it returns.
+        """Call a function in the remote process, and iterate over what it yields or returns.
 
-        That is a generator, any other iterable, or an asynchronous generator. Items travel ahead of
-        the loop, as far as a window allows: then the remote side waits for the loop to go on. A
-        loop that is left early closes the remote generator, so that its ``finally`` runs; so does
-        ``close()`` of the iterator::
+        Items travel ahead of the loop as far as a window allows, then the remote side waits.
+        Leaving the loop early, or ``close()``, closes the remote generator: its ``finally`` runs.
 
-            for line in conn.iterate(follow, '/var/log/syslog'):
-                if 'dinosaur' in line:
-                    break
-
-        Args and errors are those of :meth:`call`; what goes wrong over there is raised behind the
-        items that came before it.
+        Args and errors are those of :meth:`call`; an error is raised behind the items before it.
         """
-        if not callable(func):
-            raise TypeError(f'expected a function to call, not {type(func).__name__!r}')
+        check_callable(func)
         from .streams.iterating import iterate
 
         return iterate(self._link, func, args, kwargs)
 
     def open_stream(self) -> Stream:
-        """Open a stream of items to the remote process, and back.
+        """Open a :class:`Stream` of items to the remote process, and back.
 
-        Its other end travels there when the stream is passed as an argument, or in a result::
-
-            stream = conn.open_stream()
-            conn.submit(work_on, stream)
-            stream.send('a job')
-
-        Raises:
-            DisconnectError: The connection is gone.
+        Pass it as an argument, or in a result: what arrives over there is its other end.
         """
         from .streams.stream import open_stream
 

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from .link import Link
 
 
+def check_callable(func: object) -> None:
+    if not callable(func):
+        raise TypeError(f'expected a function to call, not {type(func).__name__!r}')
+
+
 def call(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Call a function; if it is an asynchronous one, wait for what it returns."""
     return awaited(func(*args, **kwargs))

@@ -84,7 +84,7 @@ class Callback:
                     break
                 callback(item)
         except BaseException as exc:
-            if not inlet.ended and not inlet.closed and self._link.state == OPEN:
+            if exc is not inlet.error and self._link.state == OPEN:
                 self._fail(exc)
             self._finish(exc)
         else:

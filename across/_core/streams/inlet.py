@@ -76,7 +76,8 @@ class Inlet:
         self.waiters = Waiters(link)
         self.ended = False  # the other side's END has arrived
         self.closed = False  # nobody takes items any more
-        self._error: BaseException | None = None  # what the other side ended with
+        #: What the other side ended with, once it is unpickled.
+        self.error: BaseException | None = None
         self._traceback: Any = None
 
     # ------------------------------------------------------------------------------- taking
@@ -133,8 +134,8 @@ class Inlet:
         return True
 
     def _raise_error(self) -> None:
-        if self._error is not None:
-            raise self._error.with_traceback(self._traceback)
+        if self.error is not None:
+            raise self.error.with_traceback(self._traceback)
 
     def _left(self) -> int:
         return self.ready.__length_hint__()  # type: ignore[attr-defined,no-any-return]
@@ -169,9 +170,9 @@ class Inlet:
     def _unpack_end(self) -> None:
         """With the token: unpickle what the other side ended with."""
         chunks = self._chunks.copy()
-        if chunks and chunks[-1].kind != ITEMS and chunks[-1].payload and self._error is None:
-            self._error = self._link.payloads.unpack_failure(chunks[-1])
-            self._traceback = self._error.__traceback__
+        if chunks and chunks[-1].kind != ITEMS and chunks[-1].payload and self.error is None:
+            self.error = self._link.payloads.unpack_failure(chunks[-1])
+            self._traceback = self.error.__traceback__
 
     def _open(self) -> None:
         """With the token: make the next items ready, unless some are."""

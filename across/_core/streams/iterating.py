@@ -6,7 +6,7 @@ Layer: just below :mod:`..connection`.
 from __future__ import annotations
 
 from ..calls import PendingCall
-from ..states import OPEN
+from ..errors import DisconnectError
 from ..threads.context import context
 from ..wire.frames import END, Frame
 from .inlet import OVER, Inlet
@@ -53,8 +53,9 @@ class RemoteIterator:
         except StopIteration as exc:
             self._over = True
             raise RuntimeError('the remote function raised StopIteration') from exc
-        except Exception:
-            self._over = self._inlet.ended or self._link.state != OPEN
+        except BaseException as exc:
+            # Behind an item that can't be unpickled, or Ctrl-C, it goes on.
+            self._over = exc is self._inlet.error or isinstance(exc, DisconnectError)
             raise
         if item is OVER:
             self._over = True

@@ -157,12 +157,12 @@ class Outlet:
         return self._granted or self.stopped or self._end is not None or self._link.state != OPEN
 
     def _check_open(self) -> None:
-        if self._end is not None:
-            raise OperationError('this side has ended the stream, and can send nothing else')
         if self._link.state != OPEN:
             raise self._link.disconnected()
         if self.stopped:
             raise OperationError(self.stopped)
+        if self._end is not None:
+            raise OperationError('this side has ended the stream, and can send nothing else')
 
     def _send_alone(self, packed: Packed) -> None:
         """With the lock: send an item that has large buffers, or refers to something."""

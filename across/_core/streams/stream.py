@@ -111,9 +111,9 @@ class Stream:
         self._outlet.flush()
         try:
             return self._inlet.take(deadline_of(timeout))
-        except TimeoutError:
-            if self._inlet.ended or timeout is None:
-                raise  # the other side's own
+        except TimeoutError as exc:
+            if exc is self._inlet.error:
+                raise  # the other side ended with it
             raise TimeoutError(f'no item came within {timeout:g} s') from None
 
     def __iter__(self) -> Stream:
@@ -259,7 +259,7 @@ class Stream:
                 f'{self!r} was opened by the other side, and this end stays here; to give it '
                 'one more stream, open it with open_stream()'
             )
-        if route.over or self.closed or (route.ticket_id and route.ticket_id in link.exports):
+        if self.closed or not route.at_home:
             raise OperationError(
                 f'the other end of {self!r} has travelled already, or was closed; a stream has two '
                 'ends'

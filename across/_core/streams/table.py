@@ -50,6 +50,12 @@ class Route:
         self.ticket_id = 0
         self.over = False  # nothing will come or go any more
 
+    @property
+    def at_home(self) -> bool:
+        """Whether this is both ends: the other one has not set out."""
+        opened_here = self.key & (OPENED_BY_RECEIVER | OF_CALL) == OPENED_BY_RECEIVER
+        return opened_here and not self.over and self.ticket_id not in self.streams.link.exports
+
     def check_over(self) -> None:
         """Forget the stream if it has ended in both directions."""
         inlet, outlet = self.inlet, self.outlet
@@ -71,8 +77,11 @@ class Route:
             if not inlet.ended and not self.key & OF_CALL and self.streams.link.state == OPEN:
                 self.streams.link.sender.try_send(encode(STOP, self.key ^ OPENED_BY_RECEIVER))
         if outlet is not None:
-            # Where the other end has never set out, the other side is not to wait for it.
-            outlet.end_soon(int(self.key & OPENED_BY_RECEIVER and not self.ticket_id))
+            if self.at_home:
+                outlet.end_soon(1)
+                self.streams.forget_route(self)
+                return
+            outlet.end_soon()
         if self.key & OF_CALL:
             self.streams.forget_route(self)
             calls = self.streams.link.calls
