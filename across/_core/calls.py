@@ -144,9 +144,8 @@ class Calls:
         from .futures import CallFuture
 
         future: CallFuture = self.begin(
-            func, args, kwargs, lambda call: CallFuture(self, call), gathered=True
+            func, args, kwargs, lambda call: CallFuture(self, call), unattended=True
         )
-        self._link.reader.find()
         return future
 
     def begin(
@@ -155,13 +154,14 @@ class Calls:
         args: Any,
         kwargs: Any,
         make: Callable[..., Any],
-        gathered: bool = False,
+        unattended: bool = False,
     ) -> Any:
         """Begin a call.
 
         Args:
             make: Given the call, returns what is to be completed with its answer, like a future.
-            gathered: Whether it may travel together with others that are begun right behind it.
+            unattended: Nobody will wait for it soon: somebody else must read, and it may travel
+                together with others that are begun right behind it.
 
         Returns:
             What ``make`` made.
@@ -185,10 +185,12 @@ class Calls:
             try:
                 if not link.is_up:
                     raise link.disconnected()
-                if gathered and type(frame) is bytes and len(frame) <= SMALL:
+                if unattended and type(frame) is bytes and len(frame) <= SMALL:
                     link.sender.send_soon(frame)
                 else:
                     link.sender.send(frame, True, bulky)
+                if unattended:
+                    link.reader.find()
             except BaseException:
                 self._abandon(call)
                 raise

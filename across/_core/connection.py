@@ -213,7 +213,12 @@ class Connection(Spawning):
         """Call a function in the remote process, and iterate over what it yields or returns.
 
         Items travel ahead of the loop as far as a window allows, then the remote side waits.
-        Leaving the loop early, or ``close()``, closes the remote generator: its ``finally`` runs.
+        Leaving the loop early, or ``close()``, closes the remote generator, so that its ``finally``
+        runs::
+
+            for line in conn.iterate(follow, '/var/log/syslog'):
+                if 'dinosaur' in line:
+                    break
 
         Args and errors are those of :meth:`call`; an error is raised behind the items before it.
         """

@@ -120,7 +120,7 @@ def test_what_is_no_function(pair: Pair) -> None:
 
 
 def test_stop_iteration_is_an_error(pair: Pair) -> None:
-    with pytest.raises(RuntimeError, match='the remote function raised StopIteration'):
+    with pytest.raises(RuntimeError, match='the other side raised StopIteration'):
         next(pair.near.iterate(next, iter([])))
 
 

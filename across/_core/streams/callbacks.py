@@ -50,7 +50,11 @@ class Callback:
         """Something has changed. Never blocks."""
         if not self._called and not self.over:
             self._called = True
-            service_threads.run(self._run)
+            try:
+                service_threads.run(self._run)
+            except BaseException:  # Ctrl-C
+                self._called = False
+                raise
 
     def _run(self) -> None:
         self._called = False
@@ -100,7 +104,3 @@ class Callback:
         finally:
             self.over = True
             self._inlet.waiters.wake()
-
-    def forget(self) -> None:
-        """In a forked child: nothing is handed out there."""
-        self.over = True

@@ -33,8 +33,15 @@ class Flusher:
         """Have an outlet flushed within about a tick. Never blocks."""
         self._outlets.append(outlet)
         if not self._runs:
-            self._runs = True
+            self._start()
+
+    def _start(self) -> None:
+        self._runs = True
+        try:
             service_threads.run(self._run)
+        except BaseException:  # Ctrl-C
+            self._runs = False  # two of them do no harm
+            raise
 
     def _run(self) -> None:
         context.critical = True
@@ -45,12 +52,16 @@ class Flusher:
             # Those that come meanwhile get their whole tick.
             for _ in range(len(self._outlets)):
                 patience = PATIENCE
-                self._outlets.popleft().flush_late()
+                try:
+                    outlet = self._outlets.popleft()
+                except IndexError:
+                    break
+                outlet.flush_late()
+                del outlet  # keep no connection alive while asleep
         context.critical = False
         self._runs = False
         if self._outlets and not self._runs:  # it came at the last moment
-            self._runs = True
-            service_threads.run(self._run)
+            self._start()
 
     def forget(self) -> None:
         """In a forked child: the thread does not exist here."""

@@ -70,6 +70,7 @@ class Inlet:
         self._token = _thread.allocate_lock()
         # Room that the sender was not told of yet, and items that it was; belong to the token.
         self._room_items = self._room_bytes = self._granted = 0
+        self._batched = False  # whether the last frame held several items: they come fast
         self._received = 0  # items, in all; belongs to the reader
         #: Called after anything has changed.
         self.on_change: Callable[[], None] | None = None
@@ -79,6 +80,7 @@ class Inlet:
         #: What the other side ended with, once it is unpickled.
         self.error: BaseException | None = None
         self._traceback: Any = None
+        self.raised = False  # that was raised to somebody
 
     # ------------------------------------------------------------------------------- taking
 
@@ -101,7 +103,7 @@ class Inlet:
             item = self.poll()
             if item is not NOTHING:
                 return item
-            if not self.waiters.wait(self._may_go_on, deadline):
+            if not self.waiters.wait(self._may_go_on, deadline, self._batched):
                 raise TimeoutError
 
     def poll(self) -> Any:
@@ -134,8 +136,12 @@ class Inlet:
         return True
 
     def _raise_error(self) -> None:
-        if self.error is not None:
-            raise self.error.with_traceback(self._traceback)
+        error = self.error
+        self.raised = error is not None
+        if isinstance(error, StopIteration):  # would end a loop without a word
+            raise RuntimeError('the other side raised StopIteration') from error
+        if error is not None:
+            raise error.with_traceback(self._traceback)
 
     def _left(self) -> int:
         return self.ready.__length_hint__()  # type: ignore[attr-defined,no-any-return]
@@ -200,6 +206,7 @@ class Inlet:
                 values, broken = self._unpickle(*values)
         else:
             values, broken = self._unpickle([chunk], [0])
+        self._batched = len(values) > 1
         ready = iter(values)
         try:
             # Nothing that a signal handler could interrupt lies between the two.

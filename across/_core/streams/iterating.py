@@ -50,12 +50,9 @@ class RemoteIterator:
             raise StopIteration
         try:
             item = self._inlet.take(None)
-        except StopIteration as exc:
-            self._over = True
-            raise RuntimeError('the remote function raised StopIteration') from exc
         except BaseException as exc:
             # Behind an item that can't be unpickled, or Ctrl-C, it goes on.
-            self._over = exc is self._inlet.error or isinstance(exc, DisconnectError)
+            self._over = self._inlet.raised or isinstance(exc, DisconnectError)
             raise
         if item is OVER:
             self._over = True

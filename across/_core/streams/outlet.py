@@ -178,8 +178,11 @@ class Outlet:
     def flush(self) -> None:
         """Send what waits for company: this thread is about to wait for the other side."""
         if self._batch and not context.critical:
-            with self._lock:
-                self._flush(True)
+            try:
+                with self._lock:
+                    self._flush(True)
+            except DisconnectError:
+                pass  # what was received before comes first
 
     def flush_late(self) -> None:
         """The same, and the END if it is due, without ever waiting."""

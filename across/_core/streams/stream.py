@@ -96,8 +96,8 @@ class Stream:
             DisconnectError: There is none, and the connection is gone.
             BaseException: What the other side ended the stream with.
         """
-        for item in self._inlet.ready:
-            if self._callback is None:
+        if self._callback is None:
+            for item in self._inlet.ready:
                 return item
         item = self._take(timeout)
         if item is OVER:

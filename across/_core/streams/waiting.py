@@ -5,7 +5,9 @@ Layer: just below :mod:`..connection`.
 
 from __future__ import annotations
 
+import threading
 import time
+from _thread import get_ident
 
 from ..calls import PendingCall, interrupted_critical_section
 from ..reader import SIGNAL_PAUSE
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..link import Link
 
+_MAIN = threading.main_thread().ident
 _NO_CALL = -1  # no frame has this id
 
 
@@ -52,20 +55,27 @@ class Waiters:
             self._link.reader.baton.finish(waiter)
         return woke
 
-    def wait(self, ready: Callable[[], object], deadline: float | None) -> bool:
+    def wait(
+        self, ready: Callable[[], object], deadline: float | None, much_comes: bool = False
+    ) -> bool:
         """Wait until woken, unless ``ready()``; read meanwhile if nobody else does.
 
         Args:
             deadline: In monotonic time; None for none. One that is over still lets through what
                 has arrived already.
+            much_comes: Frames follow each other closely. Then a service thread reads in place of
+                the main thread: where Ctrl-C is raised while a frame is being taken in, nobody
+                knows what became of it.
 
         Returns:
             False if the deadline came first.
         """
         waiter = PendingCall(_NO_CALL)
         outer_critical, context.critical = context.critical, True
-        self._waiting.append(waiter)
         try:
+            self._waiting.append(waiter)
+            if much_comes and get_ident() == _MAIN:
+                self._link.reader.find()
             while not waiter.done and not ready():
                 if deadline is None:
                     self._link.reader.wait(waiter)
@@ -74,8 +84,9 @@ class Waiters:
                 if not self._link.reader.wait(waiter, min(left, SIGNAL_PAUSE)) and not left:
                     return bool(waiter.done or ready())
         finally:
-            self._waiting.remove(waiter)
             context.critical = outer_critical
+            if waiter in self._waiting:  # else Ctrl-C came first
+                self._waiting.remove(waiter)
         return True
 
     def forget(self) -> None:
