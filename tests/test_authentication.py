@@ -39,14 +39,12 @@ FAILED = 'authentication failed: the two sides have different keys'
 
 
 @contextmanager
-def ends(
-    near: str | None = KEY, far: str | None = KEY, server_side: bool = False
-) -> Iterator[tuple[Connection, Connection]]:
+def ends(near: str | None = KEY, far: str | None = KEY) -> Iterator[tuple[Connection, Connection]]:
     """A client and a server in this process, with these keys."""
     ours, theirs = socket.socketpair()
     with ExitStack() as stack:
         options = Options(authkey=near)
-        client = Connection.from_socket(ours, server_side=server_side, options=options)
+        client = Connection.from_socket(ours, options=options)
         stack.callback(finish, client)
         server = Connection.from_socket(theirs, options=Options(authkey=far))
         stack.callback(finish, server)
@@ -58,7 +56,7 @@ def stranger(**options: Any) -> Iterator[tuple[socket.socket, Connection]]:
     """A plain socket, connected to a server that wants a key."""
     ours, theirs = socket.socketpair()
     ours.settimeout(10 * SECOND)
-    conn = Connection.from_socket(theirs, options=OPTIONS.copy(**options))
+    conn = Connection.from_socket(theirs, server_side=True, options=OPTIONS.copy(**options))
     with ours:
         try:
             yield ours, conn
@@ -100,15 +98,24 @@ def over_unix(folder: Path, **key: str) -> Iterator[Connection]:
 def over_sockets(folder: Path, **key: str) -> Iterator[Connection]:
     ours, theirs = socket.socketpair()
     server = Connection.from_socket(theirs, options=OPTIONS)
-    yield Connection.from_socket(ours, server_side=False, options=Options(**key))
+    yield Connection.from_socket(ours, options=Options(**key))
     finish(server)
+
+
+@contextmanager
+def over_a_socket_connected_by_hand(folder: Path, **key: str) -> Iterator[Connection]:
+    path = str(folder / 'socket')
+    with Server.listen_unix(path, handler=LocalConnectionHandler(options=OPTIONS)):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(path)
+        yield Connection.from_socket(sock, options=Options(**key))
 
 
 @contextmanager
 def over_pipes(folder: Path, **key: str) -> Iterator[Connection]:
     (their_in, our_out), (our_in, their_out) = os.pipe(), os.pipe()
     files = os.fdopen(their_in, 'rb'), os.fdopen(their_out, 'wb')
-    server = Connection.from_pipes(*files, server_side=True, options=OPTIONS)
+    server = Connection.from_pipes(*files, options=OPTIONS)
     files = os.fdopen(our_in, 'rb'), os.fdopen(our_out, 'wb')
     yield Connection.from_pipes(*files, options=Options(**key))
     finish(server)
@@ -138,6 +145,7 @@ TRANSPORTS = {
     'tcp': over_tcp,
     'unix': over_unix,
     'sockets': over_sockets,
+    'a socket connected by hand': over_a_socket_connected_by_hand,
     'pipes': over_pipes,
     'command': over_command,
     'shell': over_shell,
@@ -199,7 +207,14 @@ def test_a_key_on_one_side(near: str | None) -> None:
 
 
 def test_both_ends_are_servers() -> None:
-    with ends(server_side=True) as both:
+    """As the two ends of a TCP connection are taken to be, where none says anything else."""
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs = listener.accept()[0]
+    with ExitStack() as stack:
+        both = [Connection.from_socket(sock, options=OPTIONS) for sock in (ours, theirs)]
+        for conn in both:
+            stack.callback(finish, conn)
         for conn in both:
             text = 'both ends of the connection are set up as the server; say server_side=True'
             assert text in str(error_of(conn))

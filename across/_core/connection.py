@@ -100,7 +100,7 @@ class Connection(Spawning):
         cls,
         sock: socket.socket,
         *,
-        server_side: bool = True,
+        server_side: bool | None = None,
         server_hostname: str | None = None,
         options: Options | None = None,
     ) -> Connection:
@@ -108,9 +108,11 @@ class Connection(Spawning):
 
         Args:
             sock: TCP or Unix, as a server's ``accept()`` returns it.
-            server_side: False for a socket that was connected from here. Matters only with an
-                ``authkey`` or ``ssl_context``: one side has to be the server.
-            server_hostname: The name of the server, where its certificate has to show it.
+            server_side: Whether it was accepted, rather than connected from here. Matters only
+                with an ``authkey`` or ``ssl_context``, and has to be said only for a TCP socket
+                that was connected from here: others are recognized.
+            server_hostname: The name of the server, where its certificate has to show it. A
+                socket with one was connected from here.
             options: What to tune; see :class:`Options`.
 
         Raises:
@@ -128,7 +130,7 @@ class Connection(Spawning):
         in_pipe: Any,
         out_pipe: Any,
         *,
-        server_side: bool = False,
+        server_side: bool | None = None,
         options: Options | None = None,
     ) -> Connection:
         """Use a pair of pipes, which the connection then owns.
@@ -136,7 +138,7 @@ class Connection(Spawning):
         Args:
             in_pipe: File object to read from, as of ``os.fdopen(fd, 'rb')``.
             out_pipe: File object to write to, as of ``os.fdopen(fd, 'wb')``.
-            server_side: See :meth:`from_socket`; true for :meth:`from_stdio`.
+            server_side: As for :meth:`from_socket`; None leaves it to the other side.
             options: What to tune; see :class:`Options`.
         """
         from .transports.streams import PipeTransport

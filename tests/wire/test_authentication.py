@@ -192,6 +192,42 @@ def test_exchanged_greetings(to_server: bool) -> None:
     check_refused(hare, proof + greeting.replace(b'hatter', b'knave'))
 
 
+def completed(one: Authentication, other: Authentication) -> tuple[str, str]:
+    """The hosts that two sides find at each other's place, once all has been said."""
+    sides, found = (one, other), ['', '']
+    for _ in range(3):
+        said = [side.take_output() for side in sides]
+        for index, data in enumerate(reversed(said)):
+            greeting = sides[index].received(data) if data else None
+            if greeting is not None:
+                found[index] = host_of(greeting)
+    return found[0], found[1]
+
+
+def test_either_role() -> None:
+    """Whoever can have either role takes the one that is left."""
+    for _ in range(8):  # the nonces decide
+        one, other = (
+            Authentication(KEY, greeting, server_side=None) for greeting in (HARE, HATTER)
+        )
+        assert completed(one, other) == ('hatter', 'hare')
+    either = Authentication(KEY, HATTER, server_side=None)
+    assert completed(client(), either) == ('hatter', 'hare')
+    either = Authentication(KEY, HARE, server_side=None)
+    assert completed(either, server()) == ('hatter', 'hare')
+
+
+def test_reflection_to_either_role() -> None:
+    side = Authentication(KEY, HARE, server_side=None)
+    check_refused(side, side.take_output())
+
+
+def test_a_role_that_does_not_exist() -> None:
+    for server_side in (True, False, None):
+        side = Authentication(KEY, HARE, server_side=server_side)
+        check_refused(side, b'ACROSS 1 key queen ' + b'0' * 64 + b'\n')
+
+
 def test_proofs_hold_for_one_role() -> None:
     """The proof of a client is not that of a server."""
     hare, _ = started()

@@ -41,8 +41,8 @@ class Transport(abc.ABC):
     #: Whether the standard streams of this process are there for this peer only.
     owns_stdio = False
     #: Whether the peer came to this process, as the client of a server does, and not the other way
-    #: round: decides who has to prove first that it knows a key.
-    server_side = False
+    #: round: decides who has to prove first that it knows a key. None: it can be either.
+    server_side: bool | None = False
     #: Whether TLS may run over it, and the name that the certificate of the server must show then.
     takes_tls = False
     server_hostname: str | None = None

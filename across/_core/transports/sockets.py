@@ -99,8 +99,10 @@ class SocketTransport(_SocketStream):
 
     Args:
         sock: The socket.
-        server_side: Whether it was accepted, rather than connected from here.
-        server_hostname: Of the server, for TLS.
+        server_side: Whether it was accepted, rather than connected from here. None: as the names
+            of a Unix socket tell; what can't be told is taken for accepted, for a server that took
+            either role could be made to authenticate itself on behalf of a stranger.
+        server_hostname: Of the server, for TLS; then the socket was connected from here.
 
     Raises:
         TypeError: It is no :class:`socket.socket`, or one whose bytes are not those on its
@@ -112,12 +114,15 @@ class SocketTransport(_SocketStream):
         self,
         sock: socket.socket,
         *,
-        server_side: bool = True,
+        server_side: bool | None = None,
         server_hostname: str | None = None,
     ) -> None:
         _check_socket(sock)
         super().__init__(_socket_name(sock))
-        self.server_side = server_side
+        if server_side is None and server_hostname is None:
+            self.server_side = _find_role(sock)
+        else:
+            self.server_side = bool(server_side)
         self.server_hostname = server_hostname
         self.takes_tls = sock.family != socket.AF_UNIX
         self._sock = sock
@@ -316,6 +321,16 @@ def _check_socket(sock: socket.socket) -> None:
         # its fault, and no reason for a server to stop: the first read will tell.
         if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
             raise ValueError(f'{expected}, but is not connected') from exc
+
+
+def _find_role(sock: socket.socket) -> bool | None:
+    """Whether a socket was accepted; None for one end of a socket pair."""
+    if sock.family != socket.AF_UNIX or sock.getsockname():
+        return True  # only the server's end has a name
+    try:
+        return False if sock.getpeername() else None
+    except OSError:
+        return None  # the peer has gone
 
 
 def _socket_name(sock: socket.socket) -> str:

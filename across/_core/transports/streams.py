@@ -233,7 +233,7 @@ class PipeTransport(DescriptorTransport):
         in_file: A file object, as :func:`os.fdopen` makes them, or anything else with ``fileno()``.
         out_file: The same, for writing.
         name: Where they lead.
-        server_side: Whether the peer came to this process.
+        server_side: Whether the peer came to this process; None leaves it to the other side.
 
     Raises:
         TypeError: One of them is no file object.
@@ -246,7 +246,7 @@ class PipeTransport(DescriptorTransport):
         out_file: File,
         name: str = 'a pair of pipes',
         *,
-        server_side: bool = False,
+        server_side: bool | None = None,
     ) -> None:
         super().__init__(name)
         self.server_side = server_side

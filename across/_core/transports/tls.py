@@ -54,7 +54,7 @@ class TlsTransport(Transport):
 
     def __init__(self, inner: Transport, context: ContextSource) -> None:
         self.name = inner.name
-        self.server_side = inner.server_side
+        self.server_side: bool = bool(inner.server_side)  # TCP always knows
         self.received = []
         self.sent = []
         self._inner = inner

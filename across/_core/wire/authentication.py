@@ -11,8 +11,10 @@
                                                ←   ACROSS 1 peer … (the server's greeting)
 
 A nonce is 32 random bytes in hexadecimal digits. The client is the side that connects, the server
-the one that is connected to. A MAC is the HMAC-SHA256 (RFC 2104), under the key, of these parts,
-each behind its length in 8 bytes:
+the one that is connected to. A side that can be either, as the two ends of a socket pair can, says
+``either``, and takes the role that the other side leaves to it; between two such sides, the one
+whose first line comes first in the order of bytes is the client. A MAC is the HMAC-SHA256 (RFC
+2104), under the key, of these parts, each behind its length in 8 bytes:
 
 - ``across authentication``, and the role of the side that makes it: ``client`` or ``server``;
 - the first lines of the client and of the server;
@@ -39,6 +41,8 @@ from .greeting import PREFIX, VERSION, Greeting, GreetingDecoder, parse_greeting
 NONCE_SIZE = 32
 CLIENT = 'client'
 SERVER = 'server'
+EITHER = 'either'
+_OTHER = {CLIENT: SERVER, SERVER: CLIENT}
 REFUSAL = PREFIX + b'%d key refused\n' % VERSION
 
 # One text for all reasons, on both sides: which part was wrong helps only who guesses.
@@ -51,7 +55,7 @@ class Authentication:
     Args:
         key: What both sides know.
         greeting: The line that introduces this side, with its newline.
-        server_side: Which role this side has.
+        server_side: Whether this side is the server; None if it can be either.
         nonce: Random bytes, never used before.
 
     Attributes:
@@ -59,14 +63,16 @@ class Authentication:
     """
 
     def __init__(
-        self, key: bytes, greeting: bytes, *, server_side: bool, nonce: bytes | None = None
+        self, key: bytes, greeting: bytes, *, server_side: bool | None, nonce: bytes | None = None
     ) -> None:
         self._key = key
         self._greeting = greeting.rstrip(b'\n')
-        self._roles = (SERVER, CLIENT) if server_side else (CLIENT, SERVER)  # ours, the peer's
-        nonce = os.urandom(NONCE_SIZE) if nonce is None else nonce
-        opening = _line(self._roles[0], nonce)
-        self._lines = {self._roles[0]: opening}  # the first line of each role
+        self._role = {True: SERVER, False: CLIENT, None: EITHER}[server_side]
+        opening = _line(self._role, os.urandom(NONCE_SIZE) if nonce is None else nonce)
+        self._opening = opening
+        self._lines: dict[
+            str, bytes
+        ] = {}  # the first line of each role, once that of the peer came
         self._proof: bytes | None = None  # the line with the peer's, once it has come
         self._decoder = GreetingDecoder()
         self._any = False
@@ -85,7 +91,7 @@ class Authentication:
 
     def describe(self) -> str:
         """How far it got, for people."""
-        if len(self._lines) < 2:
+        if not self._lines:
             return self._decoder.describe()
         return 'authentication was not completed'
 
@@ -108,7 +114,7 @@ class Authentication:
                 return greeting
 
     def _received_line(self, line: bytes) -> Greeting | None:
-        if len(self._lines) < 2:
+        if not self._lines:
             self._receive_opening(line)
         elif self._proof is None:
             if not line.startswith(_line('proof', b'')):
@@ -120,7 +126,6 @@ class Authentication:
 
     def _receive_opening(self, line: bytes) -> None:
         kind, role = ([*split_line(line)[2:], '', ''])[:2]
-        mine, other = self._roles
         if kind == 'bios':
             raise AuthenticationError(
                 'the peer is a bare interpreter: it has no key to prove anything with, and is sent '
@@ -131,24 +136,33 @@ class Authentication:
             raise AuthenticationError(
                 'the peer has no key, and this side wants one: both sides need Options(authkey=…)'
             )
-        if role == mine:
-            raise AuthenticationError(
-                f'both ends of the connection are set up as the {mine}; say server_side=True where '
-                'it was accepted, and server_side=False where it was made'
-            )
-        if role != other:
-            raise self._failed()
-        self._lines[other] = line
-        if mine == CLIENT:
+        self._role = self._choose_role(role, line)
+        self._lines = {self._role: self._opening, _OTHER[self._role]: line}
+        if self._role == CLIENT:
             self._prove(None)
 
+    def _choose_role(self, others: str, line: bytes) -> str:
+        """Our role, given what the peer says about its own."""
+        if others == EITHER and self._role == EITHER and line != self._opening:
+            return CLIENT if self._opening < line else SERVER
+        if others == EITHER and self._role != EITHER:
+            return self._role
+        if others not in _OTHER:
+            raise self._failed()
+        if others == self._role:
+            raise AuthenticationError(
+                f'both ends of the connection are set up as the {others}; say server_side=True '
+                'where it was accepted, and server_side=False where it was made'
+            )
+        return _OTHER[others]
+
     def _receive_greeting(self, line: bytes) -> Greeting:
-        mine, other = self._roles
         assert self._proof is not None
-        expected = self._mac(other, line, self._greeting if mine == CLIENT else None)
+        is_client = self._role == CLIENT
+        expected = self._mac(_OTHER[self._role], line, self._greeting if is_client else None)
         if not hmac.compare_digest(_line('proof', expected), self._proof):
             raise self._failed()
-        if mine == SERVER:
+        if not is_client:
             self._prove(line)
         greeting = parse_greeting(line)
         if greeting.info is None:
@@ -156,7 +170,7 @@ class Authentication:
         return greeting
 
     def _prove(self, clients_greeting: bytes | None) -> None:
-        proof = self._mac(self._roles[0], self._greeting, clients_greeting)
+        proof = self._mac(self._role, self._greeting, clients_greeting)
         self._output += _line('proof', proof) + b'\n' + self._greeting + b'\n'
 
     def _mac(self, role: str, greeting: bytes, clients_greeting: bytes | None) -> bytes:
@@ -172,7 +186,7 @@ class Authentication:
         return hmac.new(self._key, data, hashlib.sha256).digest()
 
     def _failed(self) -> AuthenticationError:
-        if self._roles[0] == SERVER:
+        if self._role == SERVER:
             self._output += REFUSAL  # a client would tell an impostor that it has noticed
         return AuthenticationError(_FAILED)
 
