@@ -53,6 +53,20 @@ transport.send([b'frames'])
     assert done.stdout == b'before frames'
 
 
+def test_no_null_device() -> None:
+    """As in a chroot without /dev: the standard input is empty all the same."""
+    done = run(
+        """
+os.devnull = '/dev/null/none'
+transport = StdioTransport()
+assert sys.stdin.read() == ''
+print('printed')
+""",
+        b'frames',
+    )
+    assert (done.stdout, done.stderr, done.returncode) == (b'', b'printed\n', 0)
+
+
 def test_nobody_else_reads_the_stream() -> None:
     done = run(
         """

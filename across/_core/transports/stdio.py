@@ -75,7 +75,7 @@ def _take_over() -> tuple[int, int]:
     in_fd = _move_up(0, 'input')
     try:
         out_fd = _move_up(1, 'output')
-        null = os.open(os.devnull, os.O_RDWR)
+        null = _open_null()
     except OSError:
         for fd in {in_fd, out_fd} - {-1}:
             os.close(fd)
@@ -89,6 +89,16 @@ def _take_over() -> tuple[int, int]:
     if null != 2:
         os.close(null)
     return in_fd, out_fd
+
+
+def _open_null() -> int:
+    """A descriptor that is empty; what stands in for the null device may not be written to."""
+    try:
+        return os.open(os.devnull, os.O_RDWR)
+    except FileNotFoundError:  # a chroot without /dev
+        null, end = os.pipe()
+        os.close(end)
+        return null
 
 
 def _move_up(fd: int, which: str) -> int:
