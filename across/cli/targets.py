@@ -28,11 +28,11 @@ _ADDRESS = re.compile(
 class Target(NamedTuple):
     """Where to connect to, or to listen."""
 
-    scheme: str  # 'local', 'tcp', 'unix', 'ssh' or 'command'
+    scheme: str  # 'local', 'tcp', 'unix', 'ssh' or 'command'; 'systemd' to listen
     user: str | None = None
     host: str = ''
     port: int | None = None
-    path: str = ''
+    path: str = ''  # for systemd the name of the sockets
     command: tuple[str, ...] = ()
 
     @property
@@ -71,15 +71,19 @@ def parse_target(text: str) -> Target:
 def parse_endpoint(text: str) -> Target:
     """Read where a server listens: no host means all interfaces, port 0 any free one.
 
+    What follows ``systemd:`` is the name of the sockets.
+
     Raises:
         ArgumentTypeError: It is no such place.
     """
+    if text.startswith('systemd:'):
+        return Target('systemd', path=text.partition(':')[2])
     scheme, separator, rest = text.partition('://')
     if separator and scheme == 'tcp':
         return _parse_address(text, scheme, rest)
     if separator and scheme == 'unix':
         return _parse_path(text, rest)
-    raise ArgumentTypeError(f'{text!r} is neither tcp://host:port nor unix:///path')
+    raise ArgumentTypeError(f'{text!r} is neither tcp://host:port nor unix:///path nor systemd:')
 
 
 def _parse_path(text: str, rest: str) -> Target:

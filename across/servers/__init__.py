@@ -19,7 +19,9 @@ from .handlers import (
     LocalConnectionHandler,
     ProcessConnectionHandler,
 )
-from .listeners import Server, run_tcp, run_unix
+from .listeners import Server
+from .running import run_systemd, run_tcp, run_unix
+from .systemd import inherited_sockets, notify
 
 __all__ = [
     'BIOSConnectionHandler',
@@ -27,6 +29,9 @@ __all__ = [
     'LocalConnectionHandler',
     'ProcessConnectionHandler',
     'Server',
+    'inherited_sockets',
+    'notify',
+    'run_systemd',
     'run_tcp',
     'run_unix',
 ]

@@ -96,6 +96,20 @@ def exposed_address(sockets: list[socket.socket]) -> str | None:
     return None
 
 
+def path_open_to_all(sockets: list[socket.socket]) -> str | None:
+    """The first Unix socket that every user may connect to; None if there is none."""
+    for sock in sockets:
+        if sock.family == socket.AF_UNIX:
+            path = sock.getsockname()
+            # An abstract socket, a string of bytes, knows no permissions.
+            if not path or isinstance(path, bytes):
+                return repr(path)
+            with suppress(OSError):
+                if os.stat(path).st_mode & stat.S_IWOTH:
+                    return str(path)
+    return None
+
+
 class UnixSocketFile:
     """A Unix socket that listens, and its file; nobody but the owner may connect to it.
 

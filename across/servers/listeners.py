@@ -1,4 +1,4 @@
-"""Listeners: they accept connections, and give them to a handler.
+"""Listeners in the background: they accept connections, and give them to a handler.
 
 Layer: servers.
 """
@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import errno
 import selectors
-import signal
 import socket
 import sys
 import threading
 import time
 import warnings
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from . import lifetime
-from .binding import BACKLOG, UnixSocketFile, bind_tcp, exposed_address
+from .binding import BACKLOG, UnixSocketFile, bind_tcp, exposed_address, path_open_to_all
 from .handlers import SIGNAL_DELAY, ConnectionHandler, LocalConnectionHandler
+from .systemd import inherited_sockets
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
-    from typing import Any, Callable
+    from collections.abc import Sequence
+    from typing import Any
 
 # Seconds after which a listener that had no resources for a connection tries again.
 RETRY_PAUSE = 0.1
@@ -129,8 +129,7 @@ class Server:
         _check_arguments(handler, max_connections)
         sockets = bind_tcp(host, port)
         try:
-            if handler is None or not handler.knows_clients:
-                _warn_if_exposed(sockets)
+            _warn_if_exposed(sockets, handler)
             return cls(sockets, handler=handler, max_connections=max_connections)
         except BaseException:
             for sock in sockets:
@@ -168,6 +167,36 @@ class Server:
             file.socket.close()
             raise
         return server
+
+    @classmethod
+    def listen_systemd(
+        cls,
+        name: str | None = None,
+        *,
+        handler: ConnectionHandler | None = None,
+        max_connections: int | None = None,
+    ) -> Server:
+        """Accept connections on the sockets that systemd listens on for this process.
+
+        Warns like :meth:`listen_tcp`, and where every user of the machine may connect.
+
+        Args:
+            name: Only on those of the socket units with this ``FileDescriptorName=``.
+            handler: See :class:`Server`.
+            max_connections: See :class:`Server`.
+
+        Raises:
+            OSError: systemd passed no such socket.
+        """
+        _check_arguments(handler, max_connections)
+        sockets = inherited_sockets(name)
+        try:
+            _warn_if_exposed(sockets, handler)
+            return cls(sockets, handler=handler, max_connections=max_connections)
+        except BaseException:
+            for sock in sockets:
+                sock.close()
+            raise
 
     @property
     def addresses(self) -> list[Any]:
@@ -278,73 +307,6 @@ class Server:
         self._stopping.wait(RETRY_PAUSE)
 
 
-def run_tcp(host: str, port: int, *, handler: ConnectionHandler | None = None) -> None:
-    """Accept connections on a TCP port until :exc:`KeyboardInterrupt`, or SIGTERM, comes.
-
-    Then clients are told, connections are closed, and the function returns. A second interrupt
-    cuts that short.
-
-    Args:
-        host: Name or address (IPv4 or IPv6); empty for all interfaces.
-        port: Port number.
-        handler: Is given each connection, and closed in the end. A
-            :class:`LocalConnectionHandler` unless given.
-
-    Raises:
-        OSError: The port is in use, say.
-
-    Threads: SIGTERM is only seen to in the main thread, and where nobody else does.
-    """
-    _run(lambda: Server.listen_tcp(host, port, handler=handler))
-
-
-def run_unix(path: str | os.PathLike[str], *, handler: ConnectionHandler | None = None) -> None:
-    """Make a Unix socket, with mode 0600, and accept connections like :func:`run_tcp`.
-
-    Args:
-        path: Of the socket. What an earlier server left there is removed.
-        handler: Is given each connection, and closed in the end. A
-            :class:`LocalConnectionHandler` unless given.
-
-    Raises:
-        OSError: Another server listens there, or there is a file that is no socket.
-    """
-    _run(lambda: Server.listen_unix(path, handler=handler))
-
-
-def _run(listen: Callable[[], Server]) -> None:
-    server = None
-    with _terminated_like_interrupted():
-        try:
-            server = listen()
-            server.wait()
-        except KeyboardInterrupt:
-            pass
-        if server is None:
-            return
-        try:
-            server.close()
-        except KeyboardInterrupt:
-            server.cancel()
-            server.close()
-
-
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    ours = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    )
-    if not ours:
-        yield
-        return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
 def _check_arguments(handler: ConnectionHandler | None, max_connections: int | None) -> None:
     if handler is not None and not isinstance(handler, ConnectionHandler):
         raise TypeError(f'handler must be a ConnectionHandler, not {type(handler).__name__}')
@@ -360,20 +322,29 @@ def _has_unix(sockets: Sequence[socket.socket]) -> bool:
     return any(sock.family == socket.AF_UNIX for sock in sockets)
 
 
-def _warn_if_exposed(sockets: list[socket.socket]) -> None:
-    address = exposed_address(sockets)
-    if address is None:
+def _warn_if_exposed(sockets: list[socket.socket], handler: ConnectionHandler | None) -> None:
+    if handler is not None and handler.knows_clients:
         return
+    address, path = exposed_address(sockets), path_open_to_all(sockets)
+    if address is not None:
+        _warn(
+            f'serving {address} without authentication: whoever can reach that address from '
+            "another machine can run anything here, with this user's rights; give the handler "
+            'Options(authkey=…), or an ssl_context that requires certificates, or serve a loopback '
+            'address'
+        )
+    if path is not None:
+        _warn(
+            f'serving {path} without authentication: every user of this machine can run anything '
+            "here, with this user's rights; let the socket unit set SocketMode=0600"
+        )
+
+
+def _warn(text: str) -> None:
     level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals['__name__'] == __name__:
+    while frame.f_back is not None and frame.f_globals['__name__'].startswith(__package__ or '-'):
         level, frame = level + 1, frame.f_back
-    warnings.warn(
-        f'serving {address} without authentication: whoever can reach that address from another '
-        "machine can run anything here, with this user's rights; give the handler "
-        'Options(authkey=…), or an ssl_context that requires certificates, or serve a loopback '
-        'address',
-        stacklevel=level,
-    )
+    warnings.warn(text, stacklevel=level)
 
 
 def _address(sock: socket.socket) -> Any:

@@ -67,7 +67,7 @@ def test_ssh_that_refuses(ssh: Sshd) -> None:
     assert result.status == 1
     (line,) = result.err.splitlines()
     assert line.startswith('across: no connection to ssh://nobody-of-ours@127.0.0.1:')
-    assert 'refuses the login, permission denied' in line
+    assert 'refuses the login (Permission denied)' in line
 
 
 def test_bios_as_the_user_types_it(sshd: Sshd) -> None:

@@ -194,14 +194,14 @@ def test_wrong_key(
     key = make_key(tmp_path / 'key', passphrase)
     found = Failure(Connection.from_ssh(sshd.host, key=key, ssh_options=own_key_only))
     assert isinstance(found.cause, AuthenticationError)
-    assert 'refuses the login, permission denied; it accepts: publickey.' in found.text
+    assert 'refuses the login (Permission denied); it accepts: publickey.' in found.text
     assert 'a key with a passphrase has to be in ssh-agent' in found.text
 
 
 def test_wrong_user(sshd: Sshd) -> None:
     found = failure(sshd, host=f'no-such-user@{sshd.host}')
     assert isinstance(found.cause, AuthenticationError)
-    assert 'no-such-user@127.0.0.1 refuses the login, permission denied' in found.text
+    assert 'no-such-user@127.0.0.1 refuses the login (Permission denied)' in found.text
 
 
 def test_key_file_that_others_may_read(

@@ -16,7 +16,7 @@ import across
 from support.waiting import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import IO
 
 SERVER = """
@@ -52,13 +52,14 @@ with connect(*([address] if isinstance(address, str) else address)) as conn:
 class Process(subprocess.Popen[str]):
     """A Python process that runs a script, and is killed in the end."""
 
-    def __init__(self, script: str, *arguments: object) -> None:
+    def __init__(self, script: str, *arguments: object, pass_fds: Sequence[int] = ()) -> None:
         super().__init__(
             [sys.executable, '-c', script, *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            pass_fds=pass_fds,
             env={**os.environ, 'PYTHONPATH': str(Path(across.__file__).parents[1])},
         )
 
@@ -83,8 +84,8 @@ class Process(subprocess.Popen[str]):
 
 
 @contextmanager
-def running(script: str, *arguments: object) -> Iterator[Process]:
-    process = Process(script, *arguments)
+def running(script: str, *arguments: object, pass_fds: Sequence[int] = ()) -> Iterator[Process]:
+    process = Process(script, *arguments, pass_fds=pass_fds)
     try:
         yield process
     finally:

@@ -57,7 +57,7 @@ def test_no_null_device() -> None:
     """As in a chroot without /dev: the standard input is empty all the same."""
     done = run(
         """
-os.devnull = '/dev/null/none'
+os.devnull = '/none/null'
 transport = StdioTransport()
 assert sys.stdin.read() == ''
 print('printed')

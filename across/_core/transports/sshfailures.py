@@ -107,7 +107,7 @@ def _bad_key(match: Match[str], host: str, text: str) -> Exception:
 
 def _denied(match: Match[str], host: str, text: str) -> Exception:
     return AuthenticationError(
-        f'{match[1]} refuses the login, permission denied; it accepts: '
+        f'{match[1]} refuses the login (Permission denied); it accepts: '
         f'{match[2].replace(",", ", ")}. Give the right user and key; a key with a passphrase has '
         'to be in ssh-agent, as ssh is not let ask (BatchMode)'
     )

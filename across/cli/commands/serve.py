@@ -28,7 +28,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         'endpoint',
         metavar='ENDPOINT',
         type=parse_endpoint,
-        help='tcp://host:port, where port 0 is any free one, or unix:///path',
+        help='tcp://host:port, where port 0 is any free one, or unix:///path, or systemd:, for the '
+        'sockets that a systemd socket unit passes, systemd:NAME for those of that name only',
     )
     parser.add_argument(
         '--handler',
@@ -41,6 +42,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
+    from across.servers import notify
+
     warnings.showwarning = _show_warning  # type: ignore[assignment]  # takes fewer by name
     events = Events()
     with events.watched(signal.SIGINT, signal.SIGTERM):
@@ -48,8 +51,10 @@ def run(args: Namespace) -> int:
         try:
             for address in server.addresses:
                 print(f'listening on {_shown(address)}', flush=True)
+            notify('READY=1')
             events.wait()
         finally:
+            notify('STOPPING=1')
             _close(server, events)
     return 0
 
@@ -81,6 +86,8 @@ def _make_handler(name: str) -> ConnectionHandler:
 def _listen(endpoint: Target, handler: ConnectionHandler) -> Server:
     from across.servers import Server
 
+    if endpoint.scheme == 'systemd':
+        return Server.listen_systemd(endpoint.path or None, handler=handler)
     if endpoint.scheme == 'unix':
         return Server.listen_unix(endpoint.path, handler=handler)
     assert endpoint.port is not None

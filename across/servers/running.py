@@ -1,0 +1,104 @@
+"""Functions that serve until they are interrupted.
+
+Layer: servers.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from .listeners import Server
+from .systemd import notify
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+    from typing import Callable
+
+    from .handlers import ConnectionHandler
+
+
+def run_tcp(host: str, port: int, *, handler: ConnectionHandler | None = None) -> None:
+    """Accept connections on a TCP port until :exc:`KeyboardInterrupt`, or SIGTERM, comes.
+
+    Then clients are told, connections are closed, and the function returns. A second interrupt
+    cuts that short.
+
+    Args:
+        host: Name or address (IPv4 or IPv6); empty for all interfaces.
+        port: Port number.
+        handler: Is given each connection, and closed in the end. A
+            :class:`LocalConnectionHandler` unless given.
+
+    Raises:
+        OSError: The port is in use, say.
+
+    Threads: SIGTERM is only seen to in the main thread, and where nobody else does.
+    """
+    _run(lambda: Server.listen_tcp(host, port, handler=handler))
+
+
+def run_unix(path: str | os.PathLike[str], *, handler: ConnectionHandler | None = None) -> None:
+    """Make a Unix socket, with mode 0600, and accept connections like :func:`run_tcp`.
+
+    Args:
+        path: Of the socket. What an earlier server left there is removed.
+        handler: Is given each connection, and closed in the end. A
+            :class:`LocalConnectionHandler` unless given.
+
+    Raises:
+        OSError: Another server listens there, or there is a file that is no socket.
+    """
+    _run(lambda: Server.listen_unix(path, handler=handler))
+
+
+def run_systemd(name: str | None = None, *, handler: ConnectionHandler | None = None) -> None:
+    """Accept connections on sockets that systemd listens on, like :func:`run_tcp`.
+
+    Args:
+        name: Only on those of the socket units with this ``FileDescriptorName=``.
+        handler: Is given each connection, and closed in the end. A
+            :class:`LocalConnectionHandler` unless given.
+
+    Raises:
+        OSError: systemd passed no such socket.
+    """
+    _run(lambda: Server.listen_systemd(name, handler=handler))
+
+
+def _run(listen: Callable[[], Server]) -> None:
+    server = None
+    with _terminated_like_interrupted():
+        try:
+            server = listen()
+            notify('READY=1')
+            server.wait()
+        except KeyboardInterrupt:
+            pass
+        if server is None:
+            return
+        notify('STOPPING=1')
+        try:
+            server.close()
+        except KeyboardInterrupt:
+            server.cancel()
+            server.close()
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    )
+    if not ours:
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
