@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from across import Connection, get_bios
-from cli.program import run_program, serving
+from cli.program import run_program, serving, terminal
 from support.waiting import SECOND
 
 if TYPE_CHECKING:
@@ -68,6 +68,18 @@ def test_ssh_that_refuses(ssh: Sshd) -> None:
     (line,) = result.err.splitlines()
     assert line.startswith('across: no connection to ssh://nobody-of-ours@127.0.0.1:')
     assert 'refuses the login (Permission denied)' in line
+
+
+def test_ssh_may_ask_at_a_terminal(ssh: Sshd, tmp_path: Path) -> None:
+    config = tmp_path / 'config'
+    lines = [line for line in config.read_text().splitlines() if 'StrictHost' not in line]
+    known = f'UserKnownHostsFile {tmp_path}/known'
+    config.write_text('\n'.join(known if 'UserKnown' in line else line for line in lines))
+    with terminal('exec', f'ssh://{ssh.user}@127.0.0.1:{ssh.port}', '6 * 7') as term:
+        term.read_until('Are you sure you want to continue connecting')
+        term.type('yes\n')
+        term.read_until('\n42\n')
+        assert term.finish() == 0
 
 
 def test_bios_as_the_user_types_it(sshd: Sshd) -> None:

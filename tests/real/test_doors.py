@@ -116,7 +116,8 @@ def test_other_machines(
     ssh.chmod(0o755)
     monkeypatch.setenv('PATH', f'{tmp_path}{os.pathsep}{os.environ["PATH"]}')
     argv = DOORS['on_other_machines']('wonderland', 'bastion')[name]
-    with opened([word.replace('ssh wonderland', f'{ssh} wonderland') for word in argv]) as conn:
+    command = [word.replace('ssh wonderland', f'{ssh} wonderland') for word in argv]
+    with Connection.from_command(command) as conn:
         assert conn.call(os.getpid) != os.getpid()
 
 

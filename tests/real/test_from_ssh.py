@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from across import Connection, DisconnectError, Options
+from across import Connection, DisconnectError
 from support.ends import finish
 from support.waiting import SECOND, wait_until
 
@@ -38,9 +38,10 @@ def session_of(conn: Connection) -> psutil.Process:
 
 def test_main_job(sshd: Sshd) -> None:
     factor = 3
-    with connect(sshd) as conn:
+    options = ['-F', str(sshd.config)]
+    with Connection.from_ssh(f'{sshd.user}@{sshd.host}', ssh_options=options) as conn:
         assert conn.call(lambda value: (os.getppid(), value * factor), 2)[1] == 6
-        assert repr(conn) == f'<Connection to ssh://{sshd.host}, connected>'
+        assert repr(conn) == f'<Connection to ssh://{sshd.user}@{sshd.host}, connected>'
 
 
 def test_without_a_configuration(sshd: Sshd) -> None:
@@ -62,13 +63,6 @@ def test_without_a_configuration(sshd: Sshd) -> None:
         assert '-C' in words
         assert 'IdentitiesOnly=yes' in words
         assert conn.execute('6 * 7') == 42
-
-
-def test_user_in_the_host(sshd: Sshd) -> None:
-    options = ['-F', str(sshd.config)]
-    with Connection.from_ssh(f'{sshd.user}@{sshd.host}', ssh_options=options) as conn:
-        assert f'ssh://{sshd.user}@{sshd.host}' in repr(conn)
-        assert conn.call(abs, -1) == 1
 
 
 @pytest.mark.parametrize('shell', SHELLS)
@@ -94,12 +88,6 @@ def test_standard_error_over_there_is_ours(sshd: Sshd, capfd: pytest.CaptureFixt
     with connect(sshd) as conn:
         conn.call(os.write, 2, b'over there\n')
     assert capfd.readouterr().err == 'over there\n'
-
-
-def test_prints_appear(sshd: Sshd, capsys: pytest.CaptureFixture[str]) -> None:
-    with connect(sshd, options=Options(forward_stdio=True)) as conn:
-        conn.execute('import sys; print("out"); print("err", file=sys.stderr)')
-    assert capsys.readouterr() == ('out\n', 'err\n')
 
 
 def test_warnings_of_ssh_are_shown(
