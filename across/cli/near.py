@@ -145,7 +145,7 @@ class Session:
 @contextmanager
 def connected(args: Namespace, *, forward_stdio: bool = False) -> Iterator[Connection]:
     """A connection to the TARGET of a command line."""
-    with connect(args.target, args.timeout, forward_stdio) as connection:
+    with connect(args.target, args.timeout, forward_stdio, may_ask=True) as connection:
         try:
             yield connection
         except KeyboardInterrupt:

@@ -116,8 +116,17 @@ def _form(scheme: str) -> str:
     return 'tcp://host:port' if scheme == 'tcp' else 'ssh://user@host:port'
 
 
-def connect(target: Target, timeout: float | None, forward_stdio: bool) -> Connection:
-    """Connect to a target; done in the background, like all connecting."""
+def connect(
+    target: Target, timeout: float | None, forward_stdio: bool, may_ask: bool = False
+) -> Connection:
+    """Connect to a target; done in the background, like all connecting.
+
+    Args:
+        target: From `parse_target`.
+        timeout: Seconds, or None for the usual.
+        forward_stdio: Whether what is printed over there appears here.
+        may_ask: Whether ssh may ask at the terminal, if there is one: for a password, say.
+    """
     options = Options(forward_stdio=forward_stdio)
     if timeout is not None:
         options = options.copy(timeout=timeout)
@@ -127,8 +136,8 @@ def connect(target: Target, timeout: float | None, forward_stdio: bool) -> Conne
     if target.scheme == 'unix':
         return Connection.from_unix(target.path, options=options)
     if target.scheme == 'ssh':
-        # Somebody at a terminal can answer what ssh asks.
-        words = ['-o', 'BatchMode=no'] if sys.stdin is not None and sys.stdin.isatty() else []
+        may_ask = may_ask and sys.stdin is not None and sys.stdin.isatty()
+        words = ['-o', 'BatchMode=no'] if may_ask else []
         return Connection.from_ssh(
             target.host, user=target.user, port=target.port, ssh_options=words, options=options
         )
