@@ -1,0 +1,332 @@
+"""Channels: what two pieces of a program, in two processes, exchange items over.
+
+A channel is one end of a `across.Stream`, and adds what belongs to gateways: the text of remote
+tracebacks, files, callbacks with an end marker.
+
+Layer: gateways. Fetched by bare peers.
+"""
+
+from __future__ import annotations
+
+import builtins
+import time
+from collections import deque
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Callable, Iterator
+
+from across import DisconnectError, OperationError, get_connection
+
+from . import errors
+from .ends import end_of
+from .errors import ClosedError, GatewayGoneError, RemoteError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from across import Connection, Stream
+
+    from .files import ReadingFile, WritingFile
+
+__all__ = ['NOT_WANTED', 'Channel']
+
+#: Stands for no end marker, as None is one.
+NOT_WANTED: Any = object()
+
+# Seconds to wait for why the code over there was not even begun: what says so comes at the same
+# time as the end of the channel.
+_REFUSAL_TIME = 1.0
+
+
+class Channel:
+    """One end of a two-way exchange of items: anything that can be pickled.
+
+    Made by :meth:`Gateway.remote_exec` and ``newchannel``; the code at the other end has the other
+    end. A channel may be sent over a channel, once: what arrives is its other end. An end that is
+    garbage collected counts as closed, unless it has a callback.
+
+    Sending waits while the other side is too far behind: neither side fills up with items that
+    nobody takes.
+
+    Attributes:
+        gateway: The gateway that it belongs to; over there, what stands for it.
+
+    Threads: any number may send and receive. Items arrive in order, each at one of the receivers.
+    """
+
+    RemoteError = RemoteError
+    TimeoutError = errors.TimeoutError
+
+    def __init__(self, gateway: Any, stream: Stream) -> None:
+        self.gateway = gateway
+        self._stream = stream
+        self._held: deque[Any] = deque()  # taken by waitclose(), for those who receive later
+        # Held while items are taken out of the stream, which keeps them in order.
+        self._taking = Lock()
+        self._untouched = True  # nothing has arrived yet
+        self._has_callback = False
+        self._call: Future[None] | None = None  # of the code over there
+        #: What the channel ended with, once a callback has had its end.
+        self.ending: BaseException | None = None
+
+    def run(self, connection: Connection, execute: Callable[..., None], task: Any) -> None:
+        """Have a task run over there, with the other end of this channel."""
+        self._call = connection.submit(execute, self._stream)
+        self._stream.send(task)
+
+    # -------------------------------------------------------------------------------- exchanging
+
+    def send(self, item: Any) -> None:
+        """Send an item to the other side; waits while that is too far behind.
+
+        Raises:
+            ClosedError: Either side has closed the channel; an OSError, too.
+            GatewayGoneError: The other process is gone; an OSError, too.
+            OperationError: The item can't be pickled; says which part of it.
+        """
+        try:
+            self._stream.send(item)
+        except DisconnectError as exc:
+            raise errors.gone(exc) from exc
+        except OperationError as exc:
+            if self.isclosed():
+                side = 'this' if self._stream.closed else 'the other'
+                raise ClosedError(f'cannot send, {side} side has closed {self!r}') from exc
+            raise
+
+    def receive(self, timeout: float | None = None) -> Any:
+        """Return the next item that the other side has sent; waits for it.
+
+        Args:
+            timeout: Seconds; None for no limit.
+
+        Raises:
+            TimeoutError: None came in time.
+            RemoteError: The code over there raised an exception.
+            EOFError: The other side has closed the channel, and there are no more items.
+            GatewayGoneError: The other process is gone; an EOFError, too.
+            ClosedError: There is a callback that gets the items.
+        """
+        if not self._taking.acquire(False):
+            start = time.monotonic()
+            if not self._taking.acquire(timeout=-1 if timeout is None else timeout):
+                raise _late(timeout)
+            if timeout is not None:
+                timeout = max(0.0, start + timeout - time.monotonic())
+        try:
+            return self._held.popleft() if self._held else self._take(timeout)
+        finally:
+            self._taking.release()
+
+    def _take(self, timeout: float | None) -> Any:
+        if self._has_callback:
+            raise ClosedError(f'cannot receive, a callback gets the items of {self!r}')
+        try:
+            item = self._stream.receive(timeout)
+        except builtins.TimeoutError:
+            raise _late(timeout) from None
+        except BaseException as exc:
+            error = self._error_for(exc)
+            if error is exc:
+                raise
+            raise error from error.__cause__
+        self._untouched = False
+        return item
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return self.receive()
+        except GatewayGoneError:
+            raise  # what has come is not all
+        except EOFError:
+            raise StopIteration from None
+
+    next = __next__
+
+    def setcallback(self, callback: Callable[[Any], object], endmarker: Any = NOT_WANTED) -> None:
+        """Have a function called with each item, also with those that are there already.
+
+        The calls come in order, one at a time, in a thread of the library; :meth:`receive` can't be
+        used any more. If the function raises an exception, the channel is closed with it.
+
+        Args:
+            callback: Takes an item.
+            endmarker: What it is called with in the end; not at all unless given.
+
+        Raises:
+            ClosedError: There is a callback already.
+        """
+        with self._taking:
+            if self._has_callback:
+                raise ClosedError(f'{self!r} has a callback already')
+            self._has_callback = True
+            held, self._held = self._held, deque()
+        relay = _Callback(self, callback, endmarker)
+        self.gateway.keep(self)
+        for item in held:
+            relay.hand_over(item)
+        self._stream.set_callback(relay.hand_over, relay.end)
+
+    # ------------------------------------------------------------------------------------ closing
+
+    def isclosed(self) -> bool:
+        """Tell whether either side has closed the channel. It may still hold items."""
+        return self._stream.closed or self._stream.ended
+
+    def close(self, error: object = None) -> None:
+        """Close the channel on both sides; a second time does nothing.
+
+        The other side still gets the items that were sent, then an :exc:`EOFError`. What it sends
+        from now on is refused.
+
+        Args:
+            error: A text that the other side gets as a :exc:`RemoteError` instead.
+        """
+        if error is not None:
+            self._stream.end(error if isinstance(error, RemoteError) else RemoteError(str(error)))
+        self._stream.close()
+
+    def end_sending(self) -> None:
+        """Let the other side see the end, and go on receiving."""
+        self._stream.end()
+
+    def waitclose(self, timeout: float | None = None) -> None:
+        """Wait until the other side has closed the channel; its items can be received afterwards.
+
+        Args:
+            timeout: Seconds; None for no limit.
+
+        Raises:
+            TimeoutError: It has not in time.
+            RemoteError: The code over there raised an exception.
+            GatewayGoneError: The other process is gone; an EOFError, too.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            if self._has_callback:
+                self._stream.wait_ended(timeout)
+                return
+            if not self._taking.acquire(timeout=-1 if timeout is None else timeout):
+                raise _late(timeout)
+            try:
+                # Items make room for what is behind them: with nobody to receive them, the other
+                # side would never get to its end.
+                while True:
+                    left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                    self._held.append(self._take(left))
+            finally:
+                self._taking.release()
+        except builtins.TimeoutError:
+            raise errors.TimeoutError(f'{self!r} was not closed within {timeout:g} s') from None
+        except GatewayGoneError:
+            raise
+        except EOFError:
+            return
+        except BaseException as exc:
+            raise self._error_for(exc) from None
+
+    def _error_for(self, exc: BaseException) -> BaseException:
+        """What to raise for the exception of a stream."""
+        if isinstance(exc, GatewayGoneError):
+            return exc
+        if isinstance(exc, DisconnectError):
+            return errors.gone(exc)
+        if isinstance(exc, RemoteError):
+            return RemoteError(exc.formatted)  # without frames of the library over there
+        if isinstance(exc, EOFError):
+            return self._refusal() or EOFError(f'the other side has closed {self!r}')
+        return exc
+
+    def _refusal(self) -> BaseException | None:
+        """Why the code over there was not begun, if that is why the channel has ended."""
+        if self._call is None or self._stream.closed or not self._untouched:
+            return None
+        try:
+            self._call.result(_REFUSAL_TIME)
+        except DisconnectError:
+            return None
+        except OperationError as exc:
+            return RemoteError(str(exc))
+        except Exception:  # it goes on without its channel
+            return None
+        return None
+
+    # -------------------------------------------------------------------------------------- more
+
+    def makefile(self, mode: str = 'w', proxyclose: bool = False) -> ReadingFile | WritingFile:
+        """Return a text file: what is written is sent, what is received is read.
+
+        Args:
+            mode: ``w`` or ``r``.
+            proxyclose: Whether closing the file closes the channel.
+
+        Raises:
+            ValueError: There is no such mode.
+        """
+        from .files import ReadingFile, WritingFile
+
+        if mode == 'w':
+            return WritingFile(self, proxyclose)
+        if mode == 'r':
+            return ReadingFile(self, proxyclose)
+        raise ValueError(f"the mode of a channel's file is 'w' or 'r', not {mode!r}")
+
+    def __reduce__(self) -> Any:
+        return _arrived, (self._stream,)
+
+    def __repr__(self) -> str:
+        state = 'closed' if self.isclosed() else 'open'
+        return f'<{type(self).__name__} of {self.gateway.id}, {state}>'
+
+
+class _Callback:
+    """A function that gets the items of a channel."""
+
+    def __init__(self, channel: Channel, callback: Callable[[Any], object], endmarker: Any) -> None:
+        self._channel = channel
+        self._callback = callback
+        self._endmarker = endmarker
+
+    def hand_over(self, item: Any) -> None:
+        try:
+            self._callback(item)
+        except BaseException:
+            import traceback
+
+            text = traceback.format_exc()
+            _log('the callback of %r failed:\n%s', self._channel, text)
+            self._channel.close(text)
+
+    def end(self, error: BaseException | None) -> None:
+        channel = self._channel
+        channel.ending = None if error is None else channel._error_for(error)
+        try:
+            if self._endmarker is not NOT_WANTED:
+                self._callback(self._endmarker)
+        except BaseException:
+            import traceback
+
+            _log('the callback of %r failed at its end:\n%s', channel, traceback.format_exc())
+        finally:
+            channel.gateway.forget(channel)
+
+
+def _log(text: str, *args: object) -> None:
+    import logging
+
+    logging.getLogger('across.gateways').error(text, *args)
+
+
+def _late(timeout: float | None) -> errors.TimeoutError:
+    return errors.TimeoutError(f'no item came within {timeout:g} s')
+
+
+def _arrived(stream: Stream) -> Channel:
+    """Unpickle a channel: its other end, of the gateway that it came through."""
+    channel: Channel = end_of(get_connection()).adopt(stream)
+    return channel
+
+
+Channel.__module__ = 'across.gateways'
