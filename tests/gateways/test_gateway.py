@@ -1,0 +1,346 @@
+"""Gateways: what runs over there, how they start and end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import psutil
+import pytest
+
+from across import Options
+from across.gateways import (
+    Gateway,
+    GatewayGoneError,
+    Group,
+    HostNotFound,
+    PopenGateway,
+    RemoteError,
+    SocketGateway,
+    Source,
+    makegateway,
+)
+from across.servers import BIOSConnectionHandler, Server
+from support.interpreters import Interpreter
+from support.waiting import SECOND, wait_until
+
+LIMIT = 10 * SECOND
+FACTOR = 3
+
+
+def scaled(value: int) -> int:
+    return value * FACTOR
+
+
+# --------------------------------------------------------------------------------- running code
+
+
+def test_source(gateway: Gateway) -> None:
+    channel = gateway.remote_exec("""
+        import os
+        channel.send((os.getpid(), __name__))
+    """)
+    pid, name = channel.receive(LIMIT)
+    assert pid == gateway.info['pid'] != os.getpid()
+    assert name == '__channelexec__'
+
+
+def test_source_in_pieces(gateway: Gateway) -> None:
+    source = Source(
+        """
+        def double(x):
+            return 2 * x
+        """,
+        scaled,
+        'channel.send((double(4), scaled.__name__))',
+    )
+    assert gateway.remote_exec(source).receive(LIMIT) == (8, 'scaled')
+
+
+def test_syntax_error_names_the_line(gateway: Gateway) -> None:
+    channel = gateway.remote_exec('first = 1\nsecond = = 2\nthird = 3')
+    with pytest.raises(RemoteError) as caught:
+        channel.receive(LIMIT)
+    text = str(caught.value)
+    assert 'line 2\n    second = = 2\n' in text
+    assert 'SyntaxError: invalid syntax' in text
+
+
+def test_function_with_arguments(gateway: Gateway) -> None:
+    def add(channel, first, second=2):  # type: ignore[no-untyped-def]
+        channel.send(first + second)
+
+    assert gateway.remote_exec(add, first=1).receive(LIMIT) == 3
+    assert gateway.remote_exec(add, first=1, second=5).receive(LIMIT) == 6
+
+
+def test_function_with_closure_and_modules(gateway: Gateway) -> None:
+    offset = 10
+
+    def answer(channel):  # type: ignore[no-untyped-def]
+        channel.send((os.getpid(), offset + FACTOR))
+
+    assert gateway.remote_exec(answer).receive(LIMIT) == (gateway.info['pid'], 13)
+    assert gateway.remote_exec(lambda channel: channel.send(offset)).receive(LIMIT) == 10
+
+
+def module_level(channel):  # type: ignore[no-untyped-def]
+    channel.send(FACTOR)
+
+
+def test_function_of_a_module_that_is_not_there(gateway: Gateway) -> None:
+    """It travels by value, although it could be imported here."""
+    module = types.ModuleType('nowhere_else')
+    exec('def answer(channel): channel.send(value)\nvalue = 5', module.__dict__)
+    sys.modules['nowhere_else'] = module
+    try:
+        assert gateway.remote_exec(module.answer).receive(LIMIT) == 5
+    finally:
+        del sys.modules['nowhere_else']
+
+
+def test_function_whose_helper_is_not_there(gateway: Gateway) -> None:
+    module = types.ModuleType('nowhere_else')
+    exec('def answer(channel): channel.send(helper())\ndef helper(): pass', module.__dict__)
+    sys.modules['nowhere_else'] = module
+    try:
+        channel = gateway.remote_exec(module.answer)
+        with pytest.raises(RemoteError, match=r"no module 'nowhere_else'.*conn\.export"):
+            channel.receive(LIMIT)
+    finally:
+        del sys.modules['nowhere_else']
+
+
+def test_function_that_uses_what_cannot_travel(gateway: Gateway) -> None:
+    file = sys.stderr
+
+    def answer(channel):  # type: ignore[no-untyped-def]
+        file.write('x')
+
+    from across import OperationError
+
+    with pytest.raises(OperationError, match='TextIOWrapper|EncodedFile|file'):
+        gateway.remote_exec(answer)
+    assert gateway.remote_exec('channel.send(1)').receive(LIMIT) == 1
+
+
+def test_module(gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / 'shipped_by_test.py'
+    path.write_text('value = 6\nif __name__ == "__channelexec__":\n    channel.send(value / 0)\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    import shipped_by_test  # type: ignore[import-not-found]
+
+    channel = gateway.remote_exec(shipped_by_test)
+    with pytest.raises(RemoteError, match='ZeroDivisionError') as caught:
+        channel.receive(LIMIT)
+    assert f'File "{path}", line 3' in str(caught.value)
+    del sys.modules['shipped_by_test']
+
+
+@pytest.mark.parametrize(
+    ('source', 'kwargs', 'message'),
+    [
+        (5, {}, 'expected source text, a function or a module to run, not int'),
+        ('pass', {'a': 1}, 'source text takes no arguments; send a over the channel, or give a'),
+        (os, {'a': 1}, 'a module takes no arguments'),
+        (lambda: None, {}, r'<lambda>\(\) cannot be called with a channel and'),
+        (lambda channel: None, {'b': 1}, "unexpected keyword argument 'b'"),
+    ],
+)
+def test_what_cannot_be_run(gateway: Gateway, source: object, kwargs: object, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        gateway.remote_exec(source, **kwargs)  # type: ignore
+
+
+def test_module_without_source(gateway: Gateway) -> None:
+    with pytest.raises(ValueError, match="the source of module 'sys' cannot be found"):
+        gateway.remote_exec(sys)
+
+
+def test_code_runs_at_the_same_time(gateway: Gateway) -> None:
+    waiting = [gateway.remote_exec('channel.send(channel.receive())') for _ in range(10)]
+    assert gateway.remote_status().numexecuting == 10
+    for number, channel in reversed(list(enumerate(waiting))):
+        channel.send(number)
+        assert channel.receive(LIMIT) == number
+
+
+def test_main_thread(group: Group) -> None:
+    gateway = group.makegateway('popen//execmodel=main_thread_only')
+    channel = gateway.remote_exec("""
+        import signal, threading
+        signal.signal(signal.SIGUSR1, lambda *_: None)
+        channel.send(threading.current_thread() is threading.main_thread())
+    """)
+    assert channel.receive(LIMIT)
+    assert gateway.remote_status().execmodel == 'main_thread_only'
+
+
+def test_too_much_at_once(group: Group) -> None:
+    gateway = Gateway('popen', group, Options(max_calls=1))
+    first = gateway.remote_exec('channel.receive()')
+    second = gateway.remote_exec('channel.send(1)')
+    with pytest.raises(RemoteError, match='has 1 calls of this connection in flight'):
+        second.receive(LIMIT)
+    first.close()
+
+
+def test_bare_interpreters(group: Group, interpreter: Interpreter) -> None:
+    gateway = group.makegateway(f'popen//python={interpreter} -I -S')
+    assert gateway.info['version_info'][:2] == interpreter.version
+
+    def answer(channel, factor):  # type: ignore[no-untyped-def]
+        for item in channel:
+            channel.send(item * factor)
+
+    channel = gateway.remote_exec(answer, factor=3)
+    channel.send('ab')
+    assert channel.receive(LIMIT) == 'ababab'
+    channel.close()
+    with pytest.raises(RemoteError, match='NameError'):
+        gateway.remote_exec('missing').receive(LIMIT)
+
+
+# --------------------------------------------------------------------------------- their settings
+
+
+def test_settings(group: Group, tmp_path: Path) -> None:
+    gateway = group.makegateway(f'popen//chdir={tmp_path}/a/b//nice=3//env:COLOUR=red//id=me')
+    channel = gateway.remote_exec("""
+        import os
+        channel.send((os.getcwd(), os.nice(0), os.environ['COLOUR']))
+    """)
+    assert channel.receive(LIMIT) == (f'{tmp_path}/a/b', os.nice(0) + 3, 'red')
+    assert repr(gateway).startswith("<Gateway 'me' 'popen//chdir=")
+    assert repr(gateway).endswith('connected>')
+
+
+def test_variable_for_the_interpreter_itself(group: Group) -> None:
+    gateway = group.makegateway('popen//env:PYTHONOPTIMIZE=2//dont_write_bytecode')
+    channel = gateway.remote_exec("""
+        import sys
+        channel.send((sys.flags.optimize, sys.dont_write_bytecode))
+    """)
+    assert channel.receive(LIMIT) == (2, True)
+
+
+def test_gateway_without_a_group() -> None:
+    with PopenGateway(id='alone', env={'A': 'b'}) as gateway:
+        assert gateway.remote_exec('import os; channel.send(os.environ["A"])').receive(LIMIT) == 'b'
+    assert not gateway.hasreceiver()
+    with makegateway() as gateway:
+        assert gateway.spec.popen
+
+
+def test_socket_gateway() -> None:
+    with Server.listen_tcp('localhost', 0, handler=BIOSConnectionHandler()) as server:
+        with SocketGateway(*server.address, env={'A': 'b'}) as gateway:
+            source = 'import os; channel.send(os.environ["A"])'
+            assert gateway.remote_exec(source).receive(LIMIT) == 'b'
+
+
+# ------------------------------------------------------------------------------------ their end
+
+
+def test_exit_lets_code_finish(group: Group, tmp_path: Path) -> None:
+    gateway = group.makegateway()
+    gateway.remote_exec(f"""
+        for item in channel:
+            pass
+        open({str(tmp_path / 'done')!r}, 'w').close()
+    """).send(1)
+    gateway.exit()
+    gateway.exit()
+    assert gateway.join(LIMIT)
+    assert (tmp_path / 'done').exists()
+    assert not psutil.pid_exists(gateway.info['pid'])
+    assert gateway not in group
+
+
+def test_exit_interrupts_the_main_thread(
+    group: Group, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('across.gateways.gateway._GRACE', 0.2 * SECOND)
+    gateway = group.makegateway('popen//execmodel=main_thread_only')
+    channel = gateway.remote_exec(f"""
+        import time
+        channel.send('running')
+        try:
+            time.sleep(1000)
+        finally:
+            open({str(tmp_path / 'done')!r}, 'w').close()
+    """)
+    channel.receive(LIMIT)
+    gateway.exit()
+    assert gateway.join(LIMIT)
+    assert (tmp_path / 'done').exists()
+
+
+def test_exit_ends_what_will_not_end(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('across.gateways.gateway._GRACE', 0.05 * SECOND)
+    gateway = group.makegateway()
+    gateway.remote_exec('import time; time.sleep(1000)')
+    gateway.exit()
+    assert gateway.join(LIMIT)
+    assert not psutil.pid_exists(gateway.info['pid'])
+
+
+def test_gateway_that_is_gone(gateway: Gateway) -> None:
+    channel = gateway.remote_exec('channel.send(1); channel.receive()')
+    assert channel.receive(LIMIT) == 1
+    os.kill(gateway.info['pid'], signal.SIGKILL)
+    with pytest.raises(GatewayGoneError, match='was killed by SIGKILL') as caught:
+        channel.receive(LIMIT)
+    assert isinstance(caught.value, EOFError)
+    with pytest.raises(GatewayGoneError):  # a loop must not take it for the end
+        list(channel)
+    for use in (
+        lambda: channel.send(1),
+        lambda: gateway.remote_exec('pass'),
+        gateway.newchannel,
+        gateway.remote_status,
+        lambda: channel.waitclose(LIMIT),
+    ):
+        with pytest.raises(GatewayGoneError, match='was killed by SIGKILL'):
+            use()
+    assert not gateway.hasreceiver()
+    assert repr(gateway).endswith('gone>')
+
+
+@pytest.mark.parametrize(
+    ('spec', 'message'),
+    [
+        ('popen//python=missing-python', "cannot make the gateway popen.*no command 'missing-pyt"),
+        ('popen//python=true', 'ended with status 0'),
+        ('socket=localhost:1', 'cannot make the gateway socket=localhost:1: .*[Rr]efused'),
+        ('popen//chdir=/dev/null/x', 'cannot make the gateway .*Not a directory'),
+    ],
+)
+def test_gateway_that_cannot_be_made(group: Group, spec: str, message: str) -> None:
+    with pytest.raises(HostNotFound, match=message):
+        group.makegateway(spec)
+    assert len(group) == 0
+    assert group.makegateway('popen//id=gw0').id == 'gw0'  # the name is free again
+
+
+def test_interpreter_exit_ends_gateways(tmp_path: Path) -> None:
+    script = f"""
+from across.gateways import makegateway
+gateway = makegateway()
+gateway.remote_exec('''
+for item in channel:
+    pass
+open({str(tmp_path / 'done')!r}, 'w').close()
+''')
+print(gateway.info['pid'])
+"""
+    run = subprocess.run(
+        [sys.executable, '-c', script], capture_output=True, text=True, timeout=15 * SECOND
+    )
+    assert run.stderr == ''
+    assert (tmp_path / 'done').exists()
+    wait_until(lambda: not psutil.pid_exists(int(run.stdout)), 'the end of the gateway')
