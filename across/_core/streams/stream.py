@@ -215,6 +215,11 @@ class Stream:
             return callback.over
         return self._inlet.ended or self._inlet.closed or self._link.state != OPEN
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the other side has closed its end, and takes no more items."""
+        return bool(self._outlet.stopped)
+
     def close(self) -> None:
         """End the stream, and drop what is queued or still comes. Never blocks.
 
