@@ -23,7 +23,7 @@ from .errors import ClosedError, GatewayGoneError, RemoteError
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from across import Connection, Stream
+    from across import Stream
 
     from .files import ReadingFile, WritingFile
 
@@ -68,9 +68,13 @@ class Channel:
         #: What the channel ended with, once a callback has had its end.
         self.ending: BaseException | None = None
 
-    def run(self, connection: Connection, execute: Callable[..., None], task: Any) -> None:
-        """Have a task run over there, with the other end of this channel."""
-        self._call = connection.submit(execute, self._stream)
+    def begin(self, call: Future[None], task: Any) -> None:
+        """Give the code over there what it runs.
+
+        Args:
+            call: The one that waits for it.
+        """
+        self._call = call
         self._stream.send(task)
 
     # -------------------------------------------------------------------------------- exchanging
@@ -173,7 +177,7 @@ class Channel:
 
     def isclosed(self) -> bool:
         """Tell whether either side has closed the channel. It may still hold items."""
-        return self._stream.closed or self._stream.ended
+        return self._stream.closed or self._stream.ended or self._stream.stopped
 
     def close(self, error: object = None) -> None:
         """Close the channel on both sides; a second time does nothing.

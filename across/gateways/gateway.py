@@ -20,6 +20,7 @@ from .sources import make_task
 from .spec import Spec
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from types import ModuleType
 
     from across import Connection, Options
@@ -30,10 +31,9 @@ if TYPE_CHECKING:
 __all__ = ['Gateway']
 
 # Seconds that code over there gets to end by itself when its gateway goes, and again after an
-# interrupt.
+# interrupt; and when the interpreter exits.
 _GRACE = 5.0
-# Seconds for the answer to travel.
-_ANSWER_TIME = 5.0
+_EXIT_GRACE = 1.0
 
 
 class Gateway:
@@ -70,6 +70,8 @@ class Gateway:
         self._left = threading.Event()
         self._channels: weakref.WeakSet[Channel] = weakref.WeakSet()
         self._kept: set[Channel] = set()  # with callbacks: they live until their end
+        self._counting = threading.Lock()  # guards the count
+        self._started = 0  # pieces of code that began over there, or will
         master = group.reserve(self.spec)
         self.id: str = self.spec.id
         try:
@@ -128,16 +130,28 @@ class Gateway:
 
     def start(self, task: Any) -> Channel:
         """Run a task over there; see :meth:`remote_exec`."""
-        channel = self.newchannel()
         try:
-            channel.run(self.connection, worker.execute, task)
+            stream = self.connection.open_stream()
+            channel = self.adopt(stream)
+            call = self.connection.submit(worker.execute, stream)
         except DisconnectError as exc:
-            channel.close()
+            raise gone(exc) from exc
+        with self._counting:
+            self._started += 1
+        call.add_done_callback(self._count_refusal)
+        try:
+            channel.begin(call, task)
+        except DisconnectError as exc:
             raise gone(exc) from exc
         except BaseException:
             channel.close()
             raise
         return channel
+
+    def _count_refusal(self, call: Future[None]) -> None:
+        if not call.cancelled() and call.exception() is not None:
+            with self._counting:
+                self._started -= 1
 
     def newchannel(self) -> Channel:
         """Make a channel; its other end is what arrives when it is sent over another one.
@@ -197,33 +211,38 @@ class Gateway:
             return
         self._group.unregister(self)
         # Ends when the connection is closed.
-        thread = threading.Thread(target=self.leave, name=f'across-exit-{self.id}', daemon=True)
+        thread = threading.Thread(
+            target=self.leave, args=(_GRACE,), name=f'across-exit-{self.id}', daemon=True
+        )
         try:
             thread.start()
-        except RuntimeError:  # none to be had, or the interpreter is exiting
-            self.leave()
+        except RuntimeError:  # none to be had, as the interpreter exits
+            self.leave(_EXIT_GRACE)
 
-    def leave(self) -> None:
-        """Do what `exit` begins."""
+    def leave(self, grace: float) -> None:
+        """Do what `exit` begins.
+
+        Args:
+            grace: Seconds that code over there gets to end by itself, and after an interrupt.
+        """
         try:
             for channel in list(self._channels):
                 channel.end_sending()
-            with suppress(AcrossError, TimeoutError):
-                if not self._finish():
+            with suppress(AcrossError):
+                if not self._finish(grace):
                     self.connection.cancel()
             with suppress(AcrossError):
                 self.connection.close()
         finally:
             self._left.set()
 
-    def _finish(self) -> bool:
-        from concurrent.futures import TimeoutError
-
-        future = self.connection.submit(worker.finish, _GRACE)
-        try:
-            done: bool = future.result(2 * _GRACE + _ANSWER_TIME)
-        except TimeoutError:
-            return False
+    def _finish(self, grace: float) -> bool:
+        """Wait until no code runs over there any more, and see to it; whether that helped."""
+        call = self.connection.call
+        if call(worker.wait_done, self._started, grace):
+            return True
+        call(worker.interrupt)
+        done: bool = call(worker.wait_done, self._started, grace)
         return done
 
     def kill(self) -> None:

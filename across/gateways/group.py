@@ -57,7 +57,6 @@ class Group:
         self._taken: dict[str, Gateway | None] = {}  # ids, also of those that are being made
         self._gateways: list[Gateway] = []
         self._leaving: list[Gateway] = []
-        _track(self)
         self._make_all([self.make_spec(spec) for spec in specs])
 
     def _make_all(self, specs: list[Spec]) -> None:
@@ -137,6 +136,7 @@ class Group:
         with self._mutex:
             self._taken[gateway.id] = gateway
             self._gateways.append(gateway)
+        _track(self)
 
     def unregister(self, gateway: Gateway) -> None:
         with self._mutex:
@@ -218,14 +218,16 @@ def _join(gateways: list[Gateway], timeout: float | None) -> None:
 
 
 _groups: weakref.WeakSet[Group] = weakref.WeakSet()
+_hooked = False
 
 
 def _track(group: Group) -> None:
-    if not _groups:
-        # Handlers run in the opposite order. That of the connections themselves, which would cut
-        # all short, is there from the first connection on: this one is added anew behind it.
-        atexit.unregister(_terminate_all)
+    """See to it that a group ends with the interpreter; once it has a connection."""
+    global _hooked
+    if not _hooked:
+        # Behind the handler of the connections, which would cut all short: the last one runs first.
         atexit.register(_terminate_all)
+        _hooked = True
     _groups.add(group)
 
 

@@ -83,9 +83,9 @@ class Worker:
         self.id = f'{settings.id}-worker'
         self.settings = settings
         self._connection = weakref.ref(connection)  # which keeps this worker
-        # Guards what follows, and tells of its changes.
+        # Guards the counts of pieces of code, and tells of their changes.
         self._changed = threading.Condition()
-        self._running = 0  # pieces of code, those that wait for the main thread included
+        self._begun = self._done = 0
         self._in_main = False  # one runs in the main thread
 
     def prepare(self) -> None:
@@ -112,12 +112,12 @@ class Worker:
         """Run the task that is the first item of a stream; see `execute`."""
         channel = self.adopt(stream)
         with self._changed:
-            self._running += 1
+            self._begun += 1
         try:
             self._run(channel)
         finally:
             with self._changed:
-                self._running -= 1
+                self._done += 1
                 self._changed.notify_all()
 
     def _run(self, channel: Channel) -> None:
@@ -144,33 +144,28 @@ class Worker:
             self._in_main = False
 
     def status(self) -> dict[str, Any]:
-        with self._changed:
-            return {
-                'numexecuting': self._running,
-                'execmodel': self.settings.execmodel,
-                'threads': threading.active_count(),
-            }
+        return {
+            'numexecuting': self._begun - self._done,
+            'execmodel': self.settings.execmodel,
+            'threads': threading.active_count(),
+        }
 
-    def finish(self, grace: float) -> bool:
-        """Wait until no code runs any more; interrupt what runs in the main thread for too long.
+    def wait_done(self, count: int, timeout: float) -> bool:
+        """Wait until so many pieces of code have ended, of those that ever began.
 
         Args:
-            grace: Seconds, before the interrupt and again after it.
+            timeout: Seconds.
 
         Returns:
-            Whether nothing runs.
+            Whether they have.
         """
         with self._changed:
-            if self._changed.wait_for(self._is_idle, grace):
-                return True
-            if not self._in_main:
-                return False
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-        with self._changed:
-            return self._changed.wait_for(self._is_idle, grace)
+            return self._changed.wait_for(lambda: self._done >= count, timeout)
 
-    def _is_idle(self) -> bool:
-        return not self._running
+    def interrupt(self) -> None:
+        """Raise :exc:`KeyboardInterrupt` in the code that runs in the main thread, if any does."""
+        if self._in_main:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
 # ----------------------------------------------------------------------- what the gateway calls
@@ -212,10 +207,15 @@ def status() -> dict[str, Any]:
     return found
 
 
-def finish(grace: float) -> bool:
-    """See `Worker.finish`."""
-    done: bool = ends.end_of(across.get_connection()).finish(grace)
+def wait_done(count: int, timeout: float) -> bool:
+    """See `Worker.wait_done`."""
+    done: bool = ends.end_of(across.get_connection()).wait_done(count, timeout)
     return done
+
+
+def interrupt() -> None:
+    """See `Worker.interrupt`."""
+    ends.end_of(across.get_connection()).interrupt()
 
 
 # ------------------------------------------------------------------------------------- running

@@ -62,7 +62,8 @@ def test_closing_ends_the_receiver_over_there(gateway: Gateway) -> None:
     inner.send('a')
     inner.close()
     assert told.receive(LIMIT) == ['a']
-    assert told.receive(LIMIT) == 'cannot send, the other side has closed <Channel of gw0-worker, closed>'
+    reason = 'cannot send, the other side has closed <Channel of gw0-worker, closed>'
+    assert told.receive(LIMIT) == reason
     assert inner.isclosed()
     inner.close()
 
@@ -118,7 +119,7 @@ def test_exception_over_there(gateway: Gateway) -> None:
 
 
 def test_closing_with_an_error(gateway: Gateway) -> None:
-    with pytest.raises(RemoteError, match='^out of cheese$'):
+    with pytest.raises(RemoteError, match=r'^out of cheese$'):
         gateway.remote_exec('channel.close("out of cheese")').receive(LIMIT)
     channel = gateway.remote_exec("""
         try:
@@ -298,9 +299,11 @@ def test_connection_without_a_gateway(gateway: Gateway) -> None:
     from across.gateways.ends import end_of
     from support.interpreters import bare_command
 
-    with Connection.from_command(bare_command()) as conn:
-        with pytest.raises(OperationError, match='belongs to no gateway'):
-            end_of(conn)
+    with (
+        Connection.from_command(bare_command()) as conn,
+        pytest.raises(OperationError, match='belongs to no gateway'),
+    ):
+        end_of(conn)
 
 
 # ----------------------------------------------------------------------------------------- files

@@ -123,7 +123,7 @@ def test_function_that_uses_what_cannot_travel(gateway: Gateway) -> None:
 
     from across import OperationError
 
-    with pytest.raises(OperationError, match='TextIOWrapper|EncodedFile|file'):
+    with pytest.raises(OperationError, match=r'TextIOWrapper|EncodedFile|file'):
         gateway.remote_exec(answer)
     assert gateway.remote_exec('channel.send(1)').receive(LIMIT) == 1
 
@@ -163,7 +163,7 @@ def test_module_without_source(gateway: Gateway) -> None:
 
 def test_code_runs_at_the_same_time(gateway: Gateway) -> None:
     waiting = [gateway.remote_exec('channel.send(channel.receive())') for _ in range(10)]
-    assert gateway.remote_status().numexecuting == 10
+    wait_until(lambda: gateway.remote_status().numexecuting == 10)
     for number, channel in reversed(list(enumerate(waiting))):
         channel.send(number)
         assert channel.receive(LIMIT) == number
@@ -237,10 +237,12 @@ def test_gateway_without_a_group() -> None:
 
 
 def test_socket_gateway() -> None:
-    with Server.listen_tcp('localhost', 0, handler=BIOSConnectionHandler()) as server:
-        with SocketGateway(*server.address, env={'A': 'b'}) as gateway:
-            source = 'import os; channel.send(os.environ["A"])'
-            assert gateway.remote_exec(source).receive(LIMIT) == 'b'
+    with (
+        Server.listen_tcp('localhost', 0, handler=BIOSConnectionHandler()) as server,
+        SocketGateway(*server.address, env={'A': 'b'}) as gateway,
+    ):
+        source = 'import os; channel.send(os.environ["A"])'
+        assert gateway.remote_exec(source).receive(LIMIT) == 'b'
 
 
 # ------------------------------------------------------------------------------------ their end
