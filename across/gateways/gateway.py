@@ -89,6 +89,7 @@ class Gateway:
             chdir=self.spec.chdir,
             nice=int(self.spec.nice or 0),
             env=self.spec.env,
+            own_process=not self.spec.socket,
         )
         connection = None
         try:

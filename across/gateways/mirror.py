@@ -49,7 +49,7 @@ def receive(channel: Channel, target: str, delete: bool) -> None:
     top = os.path.abspath(target)
     entries: list[Entry] = []
     for batch in iter(channel.receive, None):
-        entries += batch
+        entries += map(Entry._make, batch)
     os.makedirs(os.path.dirname(top), exist_ok=True)
     if delete:
         _delete_others(top, {entry.path for entry in entries})

@@ -216,6 +216,7 @@ class _Target:
         self._arguments = {'target': folder, 'delete': delete}
         self._channel: Channel | None = None
         self._aborted = False
+        self._is_done = False  # the other side has all
         # Taken in at once: the other side must not wait for us to read while we wait for it.
         self._items: SimpleQueue[Any] = SimpleQueue()
 
@@ -235,8 +236,9 @@ class _Target:
     def ask(self, entries: list[Entry]) -> list[tuple[int, bytes | None]]:
         """Tell what there is; returns the numbers of the entries that are needed."""
         assert self._channel is not None
-        for start in range(0, len(entries), mirror.BATCH):
-            self._channel.send(entries[start : start + mirror.BATCH])
+        plain = [tuple(entry) for entry in entries]  # channels of the stand-in carry nothing else
+        for start in range(0, len(plain), mirror.BATCH):
+            self._channel.send(plain[start : start + mirror.BATCH])
         self._channel.send(None)
         wanted: list[tuple[int, bytes | None]] = []
         for batch in iter(self._next, None):
@@ -246,11 +248,12 @@ class _Target:
     def arrived(self, to_the_end: bool = False) -> list[int]:
         """The numbers of files that are in place since it was asked last."""
         numbers = []
-        while to_the_end or not self._items.empty():
+        while not self._is_done and (to_the_end or not self._items.empty()):
             item = self._next()
             if item is True:
-                break
-            numbers.append(item)
+                self._is_done = True
+            else:
+                numbers.append(item)
         return numbers
 
     def _next(self) -> Any:

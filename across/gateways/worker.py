@@ -44,6 +44,7 @@ class Settings(NamedTuple):
         chdir: The directory to work in, made if missing; None to stay.
         nice: What to add to the niceness.
         env: Environment variables to set.
+        own_process: The process is there for this gateway only.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Settings(NamedTuple):
     chdir: str | None = None
     nice: int = 0
     env: dict[str, str] | None = None
+    own_process: bool = True
 
 
 class Task(NamedTuple):

@@ -5,6 +5,8 @@ Layer: gateways. Fetched by bare peers.
 
 from __future__ import annotations
 
+import os
+
 from .. import worker
 from .channel import Channel
 from .execmodel import ExecModel, get_execmodel
@@ -20,6 +22,11 @@ class WorkerGateway(worker.Worker):
 
     def prepare(self) -> None:
         install()
+        if self.settings.own_process:
+            # As there: what code prints is not shown. The standard error is.
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 1)
+            os.close(null)
 
     @property
     def execmodel(self) -> ExecModel:
