@@ -65,6 +65,7 @@ class Group:
             return
         for spec in specs:
             self.allocate_id(spec)
+        order = [spec.id for spec in specs]
         try:
             with ThreadPoolExecutor(min(_WIDTH, len(specs)), 'across-gateway') as pool:
                 while specs:
@@ -77,7 +78,6 @@ class Group:
         except BaseException:
             self.terminate(_EXIT_TIME)
             raise
-        order = list(self._taken)
         self._gateways.sort(key=lambda gateway: order.index(gateway.id))
 
     def make_spec(self, spec: Spec | str | None) -> Spec:
