@@ -39,6 +39,14 @@ def connect(spec: Spec, options: Options | None, master: Connection | None) -> C
         from .via import connect_via
 
         return connect_via(master, command(spec, 'python3'), options)
+    if spec.ssh:
+        options_and_host = shlex.split(spec.ssh)
+        return Connection.from_ssh(
+            options_and_host[-1],
+            python=_python(spec, _REMOTE_PYTHON),
+            ssh_options=[*_config(spec), *options_and_host[:-1]],
+            options=options,
+        )
     return Connection.from_command(command(spec, sys.executable), options=options)
 
 
@@ -57,16 +65,23 @@ def command(spec: Spec, default_python: str) -> list[str]:
         raise ValueError(
             f'{str(spec)!r} names no kind of gateway; give popen, ssh=HOST or socket=HOST:PORT'
         )
-    return [*_environment(spec), *spec.python_command(default_python), '-c', get_bios()]
+    return [*_python(spec, default_python), '-c', get_bios()]
 
 
-def _environment(spec: Spec) -> list[str]:
-    """A prefix: what is set later comes too late for the interpreter's own variables."""
-    return ['env', *(f'{name}={value}' for name, value in spec.env.items())] if spec.env else []
+def _python(spec: Spec, default: str) -> list[str]:
+    """The words that start the interpreter, with its environment."""
+    # What is set later comes too late for the interpreter's own variables.
+    variables = [f'{name}={value}' for name, value in spec.env.items()]
+    return [*(['env', *variables] if variables else []), *spec.python_command(default)]
+
+
+def _config(spec: Spec) -> list[str]:
+    return ['-F', spec.ssh_config] if spec.ssh_config else []
 
 
 def _ssh_command(spec: Spec) -> list[str]:
-    words = [*_environment(spec), *spec.python_command(_REMOTE_PYTHON), '-c', get_bios()]
-    config = ['-F', spec.ssh_config] if spec.ssh_config else []
+    """The command that another process runs, which has no user to ask."""
+    words = [*_python(spec, _REMOTE_PYTHON), '-c', get_bios()]
     # No terminal over there (-T): it would change the bytes that pass.
-    return ['ssh', '-T', *config, *shlex.split(spec.ssh), ' '.join(map(shlex.quote, words))]
+    ssh = ['ssh', '-T', '-o', 'BatchMode=yes', *_config(spec)]
+    return [*ssh, *shlex.split(spec.ssh), ' '.join(map(shlex.quote, words))]

@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import across
@@ -180,7 +181,7 @@ def begin(settings: Settings) -> dict[str, Any]:
     ends.register(connection, lambda: worker)
     os.environ.update(settings.env or {})
     if settings.nice:
-        os.nice(settings.nice)
+        _be_nice(settings.nice)
     if settings.chdir:
         os.makedirs(settings.chdir, exist_ok=True)
         os.chdir(settings.chdir)
@@ -192,6 +193,18 @@ def begin(settings: Settings) -> dict[str, Any]:
         'cwd': os.getcwd(),
         'pid': os.getpid(),
     }
+
+
+def _be_nice(increment: int) -> None:
+    """Lower the priority of this process; on Linux each thread has one of its own."""
+    tasks = '/proc/self/task'
+    if not os.path.isdir(tasks):
+        os.nice(increment)
+        return
+    wanted = os.getpriority(os.PRIO_PROCESS, 0) + increment
+    for task in os.listdir(tasks):
+        with suppress(ProcessLookupError):  # it has just ended
+            os.setpriority(os.PRIO_PROCESS, int(task), wanted)
 
 
 def execute(stream: across.Stream) -> None:

@@ -25,6 +25,7 @@ from across.gateways import (
     makegateway,
 )
 from across.servers import BIOSConnectionHandler, Server
+from servers.processes import has_ended
 from support.interpreters import Interpreter
 from support.waiting import SECOND, wait_until
 
@@ -345,4 +346,4 @@ print(gateway.info['pid'])
     )
     assert run.stderr == ''
     assert (tmp_path / 'done').exists()
-    wait_until(lambda: not psutil.pid_exists(int(run.stdout)), 'the end of the gateway')
+    wait_until(lambda: has_ended(int(run.stdout)), 'the end of the gateway')

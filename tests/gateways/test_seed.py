@@ -85,7 +85,7 @@ def test_triangle() -> None:
         channel.send("ok")
         startserver(sock)
     """
-        % port,
+        % port,  # noqa: UP031
     )
     # open a gateway to a fresh child process
     proxygw = PopenGateway()

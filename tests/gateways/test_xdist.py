@@ -240,9 +240,7 @@ def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
         start_new_session=True,
     )
     try:
-        pids = wait_until(
-            lambda: len(found := list(tmp_path.glob('*.pid'))) == 2 and found, 'tests', LIMIT
-        )
+        wait_until(lambda: len(list(tmp_path.glob('*.pid'))) == 2, 'both tests to run', LIMIT)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         shown, _ = process.communicate(timeout=LIMIT)
     finally:
@@ -250,7 +248,8 @@ def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
         process.communicate()
     assert process.returncode == 2, shown
     assert 'KeyboardInterrupt' in shown
-    assert [path.stem for path in pids if psutil.pid_exists(int(path.stem))] == []
+    pids = [int(path.stem) for path in tmp_path.glob('*.pid')]
+    assert [pid for pid in pids if psutil.pid_exists(pid)] == []
 
 
 def test_plugin_that_comes_too_late(tmp_path: Path) -> None:
