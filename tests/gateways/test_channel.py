@@ -81,7 +81,7 @@ def test_sending_over_a_closed_channel(gateway: Gateway) -> None:
 
 def test_what_cannot_be_sent(gateway: Gateway) -> None:
     channel = gateway.remote_exec(ECHO)
-    with pytest.raises(OperationError, match=r"\['lock'\].*(thread\.)?lock") as caught:
+    with pytest.raises(OperationError, match="lock' object: item 2, key 'lock'") as caught:
         channel.send({'lock': threading.Lock()})
     assert not isinstance(caught.value, ClosedError)
     channel.send('goes on')

@@ -79,13 +79,12 @@ def test_triangle() -> None:
     port = free_port()
     socketserverbootstrap = Source(
         (BIOS / 'socketserver.py').read_text(),
-        """
+        f"""
         import socket
-        sock = bind_and_listen(("localhost", %r))
+        sock = bind_and_listen(("localhost", {port!r}))
         channel.send("ok")
         startserver(sock)
-    """
-        % port,  # noqa: UP031
+    """,
     )
     # open a gateway to a fresh child process
     proxygw = PopenGateway()
