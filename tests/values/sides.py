@@ -19,6 +19,8 @@ class Side:
     same_python = True
     peer_name = 'looking-glass (CPython 3.11.7)'
 
+    owner = None  # no connection keeps it alive
+
     def __init__(self) -> None:
         self.exports = ExportTable()
         self.imports = ImportTable()

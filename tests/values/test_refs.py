@@ -24,6 +24,8 @@ class Thing:
 class Owner:
     """The side that a proxy belongs to."""
 
+    owner = None  # no connection keeps it alive
+
     def __init__(self) -> None:
         self.imports = ImportTable()
         self.dropped: Any = self.imports.dropped.append
