@@ -110,24 +110,32 @@ class Channel:
             GatewayGoneError: The other process is gone; an EOFError, too.
             ClosedError: There is a callback that gets the items.
         """
-        if not self._taking.acquire(False):
-            start = time.monotonic()
-            if not self._taking.acquire(timeout=-1 if timeout is None else timeout):
-                raise _late(timeout)
-            if timeout is not None:
-                timeout = max(0.0, start + timeout - time.monotonic())
+        if timeout is None:
+            with self._taking:
+                return self._held.popleft() if self._held else self._take(None)
+        deadline = time.monotonic() + timeout
+        if not self._taking.acquire(timeout=max(0.0, timeout)):
+            raise _late(timeout)
         try:
-            return self._held.popleft() if self._held else self._take(timeout)
+            if self._held:
+                return self._held.popleft()
+            return self._take(max(0.0, deadline - time.monotonic()), timeout)
         finally:
             self._taking.release()
 
-    def _take(self, timeout: float | None) -> Any:
+    def _take(self, left: float | None, timeout: float | None = None) -> Any:
+        """Take an item out of the stream, with the lock held.
+
+        Args:
+            left: Of the timeout, in seconds.
+            timeout: What it was in the beginning.
+        """
         if self._has_callback:
             raise ClosedError(f'cannot receive, a callback gets the items of {self!r}')
         try:
-            item = self._stream.receive(timeout)
+            item = self._stream.receive(left)
         except builtins.TimeoutError:
-            raise _late(timeout) from None
+            raise _late(timeout or 0) from None
         except BaseException as exc:
             error = self._error_for(exc)
             if error is exc:
@@ -160,13 +168,17 @@ class Channel:
             endmarker: What it is called with in the end; not at all unless given.
 
         Raises:
-            ClosedError: There is a callback already.
+            ClosedError: There is a callback already, or another thread is receiving.
         """
-        with self._taking:
+        if not self._taking.acquire(False):
+            raise ClosedError(f'{self!r} can have no callback, another thread is receiving')
+        try:
             if self._has_callback:
                 raise ClosedError(f'{self!r} has a callback already')
             self._has_callback = True
             held, self._held = self._held, deque()
+        finally:
+            self._taking.release()
         relay = _Callback(self, callback, endmarker)
         self.gateway.keep(self)
         for item in held:
@@ -207,21 +219,11 @@ class Channel:
             RemoteError: The code over there raised an exception.
             GatewayGoneError: The other process is gone; an EOFError, too.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
         try:
             if self._has_callback:
                 self._stream.wait_ended(timeout)
-                return
-            if not self._taking.acquire(timeout=-1 if timeout is None else timeout):
-                raise _late(timeout)
-            try:
-                # Items make room for what is behind them: with nobody to receive them, the other
-                # side would never get to its end.
-                while True:
-                    left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                    self._held.append(self._take(left))
-            finally:
-                self._taking.release()
+            else:
+                self._hold_all(timeout)
         except builtins.TimeoutError:
             raise errors.TimeoutError(f'{self!r} was not closed within {timeout:g} s') from None
         except GatewayGoneError:
@@ -230,6 +232,22 @@ class Channel:
             return
         except BaseException as exc:
             raise self._error_for(exc) from None
+
+    def _hold_all(self, timeout: float | None) -> None:
+        """Take all items out of the stream, until the exception at its end.
+
+        They make room for what is behind them: with nobody to receive them, the other side would
+        never get to its end.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if not self._taking.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+            raise errors.TimeoutError
+        try:
+            while True:
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                self._held.append(self._take(left))
+        finally:
+            self._taking.release()
 
     def _error_for(self, exc: BaseException) -> BaseException:
         """What to raise for the exception of a stream."""
@@ -323,7 +341,7 @@ def _log(text: str, *args: object) -> None:
     logging.getLogger('across.gateways').error(text, *args)
 
 
-def _late(timeout: float | None) -> errors.TimeoutError:
+def _late(timeout: float) -> errors.TimeoutError:
     return errors.TimeoutError(f'no item came within {timeout:g} s')
 
 

@@ -51,6 +51,8 @@ class Gateway:
         id: The name in its group.
         spec: The `Spec` it was made by.
         connection: The `across.Connection` under it, for calls, proxies and exports.
+        info: Facts about the other process, as a dict: ``executable``, ``version_info``,
+            ``platform``, ``cwd``, ``pid``.
 
     Raises:
         ValueError: The spec makes no sense, or its id is taken.
@@ -70,7 +72,8 @@ class Gateway:
         self._left = threading.Event()
         self._channels: weakref.WeakSet[Channel] = weakref.WeakSet()
         self._kept: set[Channel] = set()  # with callbacks: they live until their end
-        self._counting = threading.Lock()  # guards the count
+        # Guards the count, and the set of channels while it grows or is looked through.
+        self._mutex = threading.Lock()
         self._started = 0  # pieces of code that began over there, or will
         master = group.reserve(self.spec)
         self.id: str = self.spec.id
@@ -137,7 +140,7 @@ class Gateway:
             call = self.connection.submit(worker.execute, stream)
         except DisconnectError as exc:
             raise gone(exc) from exc
-        with self._counting:
+        with self._mutex:
             self._started += 1
         call.add_done_callback(self._count_refusal)
         try:
@@ -151,7 +154,7 @@ class Gateway:
 
     def _count_refusal(self, call: Future[None]) -> None:
         if not call.cancelled() and call.exception() is not None:
-            with self._counting:
+            with self._mutex:
                 self._started -= 1
 
     def newchannel(self) -> Channel:
@@ -168,8 +171,13 @@ class Gateway:
     def adopt(self, stream: Any) -> Channel:
         """Make a channel of a stream of this gateway's connection."""
         channel = self.channel_type(self, stream)
-        self._channels.add(channel)
+        with self._mutex:
+            self._channels.add(channel)
         return channel
+
+    def _known_channels(self) -> list[Channel]:
+        with self._mutex:
+            return list(self._channels)
 
     def keep(self, channel: Channel) -> None:
         """Keep a channel alive until its end; one with a callback needs no other reference."""
@@ -192,7 +200,7 @@ class Gateway:
             found = self.connection.call(worker.status)
         except DisconnectError as exc:
             raise gone(exc) from exc
-        open_ones = sum(not channel.isclosed() for channel in self._channels)
+        open_ones = sum(not channel.isclosed() for channel in self._known_channels())
         return RemoteStatus({**found, 'numchannels': open_ones})
 
     def hasreceiver(self) -> bool:
@@ -227,7 +235,7 @@ class Gateway:
             grace: Seconds that code over there gets to end by itself, and after an interrupt.
         """
         try:
-            for channel in list(self._channels):
+            for channel in self._known_channels():
                 channel.end_sending()
             with suppress(AcrossError):
                 if not self._finish(grace):
@@ -235,6 +243,7 @@ class Gateway:
             with suppress(AcrossError):
                 self.connection.close()
         finally:
+            self._group.forget(self)
             self._left.set()
 
     def _finish(self, grace: float) -> bool:

@@ -144,6 +144,11 @@ class Group:
                 self._gateways.remove(gateway)
                 self._leaving.append(gateway)
 
+    def forget(self, gateway: Gateway) -> None:
+        """The gateway has left."""
+        with self._mutex:
+            self._leaving.remove(gateway)
+
     # ------------------------------------------------------------------------------- using them
 
     def remote_exec(
@@ -167,7 +172,7 @@ class Group:
             for gateway in last:
                 gateway.exit()
             with self._mutex:
-                leaving, self._leaving = self._leaving, []
+                leaving = list(self._leaving)
             if not leaving and not last:
                 return
             _join(leaving, timeout)

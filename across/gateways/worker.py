@@ -14,6 +14,7 @@ import threading
 import traceback
 import weakref
 from contextlib import suppress
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import across
@@ -239,7 +240,11 @@ def interrupt() -> None:
 def run_task(task: Task, channel: Channel) -> None:
     """Run source text or a function, with a channel."""
     if callable(task.what):
-        task.what(channel, **task.kwargs)
+        result = task.what(channel, **task.kwargs)
+        if isinstance(result, CoroutineType):
+            import asyncio
+
+            asyncio.run(result)
         return
     name = task.filename
     if name is None:

@@ -18,7 +18,7 @@ from across.gateways import (
     RemoteError,
     TimeoutError,
 )
-from support.waiting import SECOND
+from support.waiting import SECOND, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -204,6 +204,23 @@ def test_callback_gets_what_waitclose_has_held(gateway: Gateway) -> None:
     channel.waitclose(LIMIT)
     following = collect(channel)
     assert [following() for _ in range(4)] == [0, 1, 2, END]
+
+
+def test_callback_while_somebody_receives(gateway: Gateway) -> None:
+    channel = gateway.remote_exec(ECHO)
+    got: list[Any] = []
+    receiver = threading.Thread(target=lambda: got.append(channel.receive()))
+    receiver.start()
+    wait_until(channel._taking.locked)
+    with pytest.raises(ClosedError, match='can have no callback, another thread is receiving'):
+        channel.setcallback(print)
+    with pytest.raises(TimeoutError, match=r'no item came within 0\.001 s'):
+        channel.receive(0.001)
+    with pytest.raises(TimeoutError, match='was not closed within'):
+        channel.waitclose(0.001)
+    channel.send(1)
+    receiver.join()
+    assert got == [1]
 
 
 def test_callback_keeps_its_channel(gateway: Gateway) -> None:

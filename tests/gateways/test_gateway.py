@@ -89,8 +89,14 @@ def test_function_with_closure_and_modules(gateway: Gateway) -> None:
     assert gateway.remote_exec(lambda channel: channel.send(offset)).receive(LIMIT) == 10
 
 
-def module_level(channel):  # type: ignore[no-untyped-def]
-    channel.send(FACTOR)
+def test_asynchronous_function(gateway: Gateway) -> None:
+    async def answer(channel):  # type: ignore[no-untyped-def]
+        import asyncio
+
+        await asyncio.sleep(0)
+        channel.send('awaited')
+
+    assert gateway.remote_exec(answer).receive(LIMIT) == 'awaited'
 
 
 def test_function_of_a_module_that_is_not_there(gateway: Gateway) -> None:

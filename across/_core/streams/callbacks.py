@@ -62,7 +62,7 @@ class Callback:
             if not self._turn.acquire(False):
                 return  # who has it looks again
             self.thread = _thread.get_ident()
-            context.connection = self._link.owner
+            context.connection = self._link
             try:
                 self._hand_out()
             finally:

@@ -160,7 +160,7 @@ class Inlet:
     def _use_token(self, func: Callable[[], None]) -> bool:
         """Call a function that unpickles, unless another thread does so: then False."""
         locked: list[bool] = []
-        outer, context.connection = context.connection, self._link.owner
+        outer, context.connection = context.connection, self._link
         try:
             # Not `if acquire():`, as an exception of a signal handler may come in between.
             locked.extend(map(self._token.acquire, _NOT_BLOCKING))

@@ -92,7 +92,7 @@ class Outlet:
     def _send_pickled(self, item: Any, timeout: float | None) -> None:
         link = self._link
         self._check_open()
-        outer, context.connection = context.connection, link.owner
+        outer, context.connection = context.connection, link
         try:
             packed = link.payloads.pickling.dumps(item, f'item {self._count + 1}')
             link.payloads.check_size(packed, 'item takes')
