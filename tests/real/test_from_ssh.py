@@ -7,6 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -14,11 +16,11 @@ import pytest
 
 from across import Connection, DisconnectError
 from support.ends import finish
+from support.interpreters import find_interpreter
 from support.waiting import SECOND, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from support.sshd import Sshd
 
@@ -136,7 +138,9 @@ def test_hop_from_a_bare_peer(sshd: Sshd) -> None:
         with Connection.from_ssh(host, ssh_options=words) as inner:
             return os.getpid(), inner.call(os.getpid)
 
-    with connect(sshd, python=[sys.executable, '-I', '-S']) as conn:
+    oldest = find_interpreter(8)
+    python = sys.executable if oldest is None else oldest.path
+    with connect(sshd, python=[python, '-I', '-S']) as conn:
         middle, inner = conn.call(hop, sshd.host, words)
         assert len({os.getpid(), middle, inner}) == 3
 
@@ -144,13 +148,14 @@ def test_hop_from_a_bare_peer(sshd: Sshd) -> None:
 @pytest.fixture
 def control_path(sshd: Sshd) -> Iterator[str]:
     """A path for the socket of a shared login; ends the process that holds it."""
-    path = sshd.key.parent / f'control-{os.getpid()}'
-    yield str(path)
-    subprocess.run(
-        ['ssh', '-F', str(sshd.config), '-o', f'ControlPath={path}', '-O', 'exit', sshd.host],
-        stderr=subprocess.DEVNULL,
-    )
-    wait_until(lambda: not path.exists(), 'the end of the shared login')
+    with tempfile.TemporaryDirectory(dir='/tmp') as folder:  # the path of a socket has to be short
+        path = Path(folder, 'control')
+        yield str(path)
+        subprocess.run(
+            ['ssh', '-F', str(sshd.config), '-o', f'ControlPath={path}', '-O', 'exit', sshd.host],
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(lambda: not path.exists(), 'the end of the shared login')
 
 
 def test_shared_login(sshd: Sshd, control_path: str) -> None:
@@ -188,7 +193,7 @@ def test_dead_login(sshd: Sshd) -> None:
 
 
 def test_cancel_while_it_connects(sshd: Sshd) -> None:
-    conn = connect(sshd, python='sleep 60; python3')
+    conn = connect(sshd, python='read greeting; read nothing; python3')  # ends with its input
     wait_until(lambda: [c for c in psutil.Process().children() if '-E' in c.cmdline()], 'ssh')
     conn.cancel()
     with pytest.raises(DisconnectError, match='it was cancelled'):

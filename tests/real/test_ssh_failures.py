@@ -170,6 +170,9 @@ def test_changed_host_key(sshd: Sshd, tmp_path: Path) -> None:
     assert isinstance(found.cause, AuthenticationError)
     assert f'another one than the known one ({known}:1)' in found.text
     assert 'somebody stands in between' in found.text
+    assert found.text.endswith(
+        f'remove the old key with ssh-keygen -f "{known}" -R "[127.0.0.1]:{sshd.port}"'
+    )
 
 
 def make_key(path: Path, passphrase: str = '') -> Path:
@@ -337,6 +340,7 @@ def test_forced_command(sftp_only: Sshd) -> None:
         ({'python': 'a\nb'}, ValueError, 'python must be a command line'),
         ({'ssh_options': '-J x'}, TypeError, 'ssh_options must be a dict'),
         ({'ssh_options': ['x', '-J', 'y']}, ValueError, 'ssh_options must begin with an option'),
+        ({'ssh_options': ['-v', '--', 'y']}, ValueError, 'so no --'),
         ({'ssh_options': ['-p', 22]}, TypeError, 'the words of ssh_options must be str, not int'),
         ({'ssh_options': {'-J': 'x'}}, ValueError, "'-J', which is not the name of an ssh option"),
         ({'options': {}}, TypeError, 'options must be an instance of across.Options'),

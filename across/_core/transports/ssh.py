@@ -26,7 +26,7 @@ _GREETING = b'ACROSS '
 
 # Seconds in which who prints something else gets to say more, and Python may still start after it;
 # bytes shown.
-_TEXT_WAIT = 5.0
+_TEXT_WAIT = 10.0
 _TEXT_SIZE = 500
 
 

@@ -106,6 +106,8 @@ def _option_words(options: SshOptions) -> list[str]:
     for word in words:
         if not isinstance(word, str):
             raise TypeError(f'the words of ssh_options must be str, not {type(word).__name__}')
+    if '--' in words:
+        raise ValueError('ssh_options must hold options only, and so no --')
     if words and not words[0].startswith('-'):
         raise ValueError(f'ssh_options must begin with an option, as -J or -o, not {words[0]!r}')
     return words

@@ -77,10 +77,12 @@ def _timed_out(match: Match[str], host: str, text: str) -> Exception:
 def _changed_key(match: Match[str], host: str, text: str) -> Exception:
     place = re.search(r'Offending .*? in (.+)$', text, re.MULTILINE)
     known = f' ({place[1]})' if place else ''
+    command = re.search(r'^\s*(ssh-keygen .*)$', text, re.MULTILINE)
+    remove = command[1] if command else f'ssh-keygen -R {host}'
     return AuthenticationError(
         f'the host key of {host} is another one than the known one{known}: the host was installed '
         'anew, or somebody stands in between. When you know which, remove the old key with '
-        f'ssh-keygen -R {host}'
+        f'{remove}'
     )
 
 
