@@ -7,6 +7,7 @@ from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
 from across import Options
 
 from .hosts import parse_hosts, read_hosts
+from .security import add_client_security
 from .targets import parse_target
 
 # How many hosts are at work at the same time: each takes a process of ssh, and two threads.
@@ -29,6 +30,7 @@ def add_connecting(parser: ArgumentParser) -> None:
         metavar='SECONDS',
         help='after which connecting, or a silent peer, counts as failed; 60 if not given',
     )
+    add_client_security(parser)
 
 
 def add_hosts(parser: ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from across import ref
 
 from . import far
 from .interrupts import INTERRUPTED, Events
+from .security import client_options
 from .targets import connect
 
 if TYPE_CHECKING:
@@ -145,7 +146,8 @@ class Session:
 @contextmanager
 def connected(args: Namespace, *, forward_stdio: bool = False) -> Iterator[Connection]:
     """A connection to the TARGET of a command line."""
-    with connect(args.target, args.timeout, forward_stdio, may_ask=True) as connection:
+    options = client_options(args)
+    with connect(args.target, options, forward_stdio, may_ask=True) as connection:
         try:
             yield connection
         except KeyboardInterrupt:

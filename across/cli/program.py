@@ -13,6 +13,7 @@ from across import __version__
 from .arguments import add_debug
 from .errors import complain, sentence
 from .far import INTERRUPTED
+from .security import client_problem, server_problem
 from .words import arrange
 
 COMMANDS = ('exec', 'run', 'shell', 'ping', 'info', 'serve', 'bios')
@@ -35,13 +36,16 @@ def main(argv: list[str] | None = None) -> int:
         problem = words.problem or _problem_with_target(args, words.command)
         if problem:
             parsers[args.name].error(problem)
+    elif args.name == 'serve' and (problem := server_problem(args)):
+        parsers_of(parser)['serve'].error(problem)
     return _run(args)
 
 
 def _problem_with_target(args: Namespace, command: list[str] | None) -> str:
     """What the parser can't see; fills in the command after ``--``."""
-    if getattr(args, 'hosts', None):
-        return ''
+    hosts = getattr(args, 'hosts', None)
+    if hosts:
+        return client_problem(args, [host.target for host in hosts])
     for name in ('width', 'fail_fast'):
         if getattr(args, name, None):
             return f'--{name.replace("_", "-")} goes with --on or --hosts-file'
@@ -49,7 +53,7 @@ def _problem_with_target(args: Namespace, command: list[str] | None) -> str:
         if not command:
             return 'there is no command after --'
         args.target = args.target._replace(command=tuple(command))
-    return ''
+    return client_problem(args, [args.target])
 
 
 def _run(args: Namespace) -> int:

@@ -117,19 +117,17 @@ def _form(scheme: str) -> str:
 
 
 def connect(
-    target: Target, timeout: float | None, forward_stdio: bool, may_ask: bool = False
+    target: Target, options: Options, forward_stdio: bool, may_ask: bool = False
 ) -> Connection:
     """Connect to a target; done in the background, like all connecting.
 
     Args:
         target: From `parse_target`.
-        timeout: Seconds, or None for the usual.
+        options: What the command line says.
         forward_stdio: Whether what is printed over there appears here.
         may_ask: Whether ssh may ask at the terminal, if there is one: for a password, say.
     """
-    options = Options(forward_stdio=forward_stdio)
-    if timeout is not None:
-        options = options.copy(timeout=timeout)
+    options = options.copy(forward_stdio=forward_stdio)
     if target.scheme == 'tcp':
         assert target.port is not None
         return Connection.from_tcp(target.host, target.port, options=options)

@@ -10,9 +10,11 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
 from across.cli.interrupts import INTERRUPTED, Events
+from across.cli.security import add_server_security, server_options
 from across.cli.targets import Target, parse_endpoint
 
 if TYPE_CHECKING:
+    from across import Options
     from across.servers import ConnectionHandler, Server
 
 SUMMARY = 'serve connections until interrupted'
@@ -39,6 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         'modules (the default); local: all clients in this process; bios: a bare interpreter for '
         'each client, which also gets the library from it',
     )
+    add_server_security(parser)
 
 
 def run(args: Namespace) -> int:
@@ -47,7 +50,7 @@ def run(args: Namespace) -> int:
     warnings.showwarning = _show_warning  # type: ignore[assignment]  # takes fewer by name
     events = Events()
     with events.watched(signal.SIGINT, signal.SIGTERM):
-        server = _listen(args.endpoint, _make_handler(args.handler))
+        server = _listen(args.endpoint, _make_handler(args.handler, server_options(args)))
         try:
             for address in server.addresses:
                 print(f'listening on {_shown(address)}', flush=True)
@@ -73,14 +76,14 @@ def _close(server: Server, events: Events) -> None:
     closing.join()
 
 
-def _make_handler(name: str) -> ConnectionHandler:
-    from across import Options, servers
+def _make_handler(name: str, options: Options) -> ConnectionHandler:
+    from across import servers
 
     if name == 'local':
-        return servers.LocalConnectionHandler()
+        return servers.LocalConnectionHandler(options=options)
     if name == 'bios':
-        return servers.BIOSConnectionHandler()
-    return servers.ProcessConnectionHandler(options=Options(accept_exported_modules=True))
+        return servers.BIOSConnectionHandler(options=options)
+    return servers.ProcessConnectionHandler(options=options.copy(accept_exported_modules=True))
 
 
 def _listen(endpoint: Target, handler: ConnectionHandler) -> Server:

@@ -34,11 +34,13 @@ def run_everywhere(
     Returns:
         The exit status.
     """
+    from across.cli.security import client_options
+
     from .fleet import Fleet
     from .job import Task
     from .report import exit_status, report
 
-    task = Task(method, arguments, exports, args.timeout, args.debug)
+    task = Task(method, arguments, exports, client_options(args), args.debug)
     fleet = Fleet(args.hosts, task, width=args.width, fail_fast=args.fail_fast)
     fleet.run()
     if fleet.output.broken:

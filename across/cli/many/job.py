@@ -11,7 +11,7 @@ from across.cli.errors import sentence
 from across.cli.targets import connect
 
 if TYPE_CHECKING:
-    from across import Connection
+    from across import Connection, Options
     from across.cli.hosts import Host
 
     from .streams import Streams
@@ -27,7 +27,7 @@ class Task(NamedTuple):
     method: Callable[..., far.Outcome]  # of `far.Session`
     arguments: tuple[Any, ...]
     exports: list[str]
-    timeout: float | None
+    options: Options
     debug: bool
 
 
@@ -73,7 +73,7 @@ class Job:
 
     def _run(self, task: Task, streams: Streams) -> far.Outcome:
         forwards = self.host.target.has_streams
-        connection = connect(self.host.target, task.timeout, forwards)
+        connection = connect(self.host.target, task.options, forwards)
         with streams.belonging(connection, self.host):
             self._connection = connection
             if self._stopping:
