@@ -53,3 +53,7 @@ def test_the_commands_of_the_page(tmp_path: Path) -> None:
                 port = target.rpartition(':')[2]
                 used[1] = f'tcp://localhost:{port}'
                 assert run_program(*used) == (0, '42\n', '')
+    # As Python 3.13 verifies them.
+    command = ['openssl', 'verify', '-x509_strict', '-CAfile', 'ca.pem', 'server.pem', 'alice.pem']
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert run.stdout == 'server.pem: OK\nalice.pem: OK\n', run.stderr

@@ -71,7 +71,9 @@ class Certificates:
 
     def _make_authority(self, name: str, *more: str) -> Pair:
         pair = self._files(name)
-        self._run('req', '-x509', *_NEW_KEY, '-days', '2', *_subject(name), *more, *_out(pair))
+        usage = '-addext', 'keyUsage=critical,keyCertSign,cRLSign'
+        words = *_NEW_KEY, '-days', '2', *_subject(name), *usage, *more, *_out(pair)
+        self._run('req', '-x509', *words)
         return pair
 
     def _issue(self, name: str, hosts: str, days: int = 2, authority: Pair | None = None) -> Pair:
@@ -79,7 +81,7 @@ class Certificates:
         signer = self.authority if authority is None else authority
         request = self.folder / f'{name}.csr'
         extensions = self.folder / f'{name}.ext'
-        extensions.write_text(f'subjectAltName={hosts}\n')
+        extensions.write_text(f'subjectAltName={hosts}\nauthorityKeyIdentifier=keyid\n')
         self._run('req', *_NEW_KEY, *_subject(name), '-keyout', str(pair.key), '-out', str(request))
         self._run(
             *('x509', '-req', '-in', str(request), '-days', str(days)),
