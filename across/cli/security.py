@@ -77,7 +77,7 @@ def server_problem(args: Namespace) -> str:
     """What is wrong with the options of a server; empty if nothing is."""
     if args.tls_client_ca and not args.tls_cert:
         return '--tls-client-ca goes with --tls-cert'
-    if args.tls_cert and args.endpoint.scheme != 'tcp':
+    if args.tls_cert and args.endpoint.scheme == 'unix':
         return 'TLS goes with tcp:// only'
     if args.handler == 'bios' and (args.authkey_file or args.tls_cert):
         return '--handler bios starts bare interpreters, which know neither keys nor certificates'
