@@ -1,12 +1,17 @@
 """The command line: ``across`` and ``python -m across``.
 
 =============  ======================================================================
-`program`      the parser, dispatch, errors as sentences
+`program`      the parser, dispatch
+`words`        what stands in place of TARGET
 `targets`      what is written for TARGET, and connections to it
+`hosts`        what is written for many of them
+`errors`       errors as sentences
 `commands`     one module for each subcommand
 `near`         a session of remote code as this side sees it: streams, Ctrl-C
 `interrupts`   waiting for Ctrl-C and for something else at the same time
-`far`          the same on the other side; a bare peer fetches it
+`many`         the same code on many hosts at once
+`far`          a session on the other side; a bare peer fetches it
+`running`      how it runs a piece of code, and how that is interrupted
 =============  ======================================================================
 
 This file stays small, as a bare peer that fetches `far` fetches it, too.

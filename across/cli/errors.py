@@ -21,3 +21,8 @@ def sentence(exc: BaseException) -> str:
         where = '' if exc.filename is None else f'{exc.filename}: '
         return where + exc.strerror
     return str(exc) if isinstance(exc, (ImportError, ValueError)) else repr(exc)
+
+
+def named(exc: OSError, name: str = 'standard output') -> OSError:
+    """The same error, with a name for what it happened to, if it has none."""
+    return exc if exc.filename is not None else OSError(exc.errno, exc.strerror, name)

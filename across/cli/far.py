@@ -10,10 +10,20 @@ import io
 import sys
 import threading
 from contextlib import contextmanager
-from types import CodeType, ModuleType
+from types import ModuleType
 from typing import Any, Callable, Iterator, NamedTuple
 
-from across import OperationError
+from across import OperationError, get_connection, run_in_main_thread
+
+from .running import (
+    Interruptible,
+    decode,
+    format_error,
+    in_a_line,
+    joined_threads,
+    remember,
+    run_statements,
+)
 
 # What a shell says of a program that Ctrl-C ended: 128 + SIGINT.
 INTERRUPTED = 130
@@ -21,6 +31,10 @@ INTERRUPTED = 130
 # Held while code runs: `__main__`, `sys.argv` and the standard streams exist once in a process, and
 # a server may run connections of several clients in its own.
 _in_charge = threading.Lock()
+
+# Whether code can run in the main thread, as that waits for the end of a connection; not so where
+# it has a server to look after.
+main_thread_waits = True
 
 
 class Outcome(NamedTuple):
@@ -57,16 +71,14 @@ class Session:
         self._with_output = with_output
         self._main = ModuleType('__main__')
         self._main.__dict__['__builtins__'] = builtins
+        _add_names_of_site()
         self._argv = ['']
         self._stdin: Any = io.TextIOWrapper(
             io.BufferedReader(_Input(self._ask)), 'utf-8', errors='surrogateescape'
         )
         self._lines: list[str] = []  # of the statement that is being typed
         self._count = 0
-        self._mutex = threading.Lock()  # guards what follows
-        self._thread = 0  # that runs the code, else 0
-        self._asking = False  # that thread is in the library at the moment
-        self._interrupted = False  # meanwhile
+        self._interruptible = Interruptible()
 
     # ----------------------------------------------------------------------- what the caller calls
 
@@ -82,8 +94,8 @@ class Session:
         self._main.__dict__['__file__'] = filename
 
         def run() -> Outcome:
-            _remember(filename, _decode(source))
-            with _joined_threads():
+            remember(filename, decode(source))
+            with joined_threads():
                 exec(compile(source, filename, 'exec', dont_inherit=True), self._main.__dict__)
             return Outcome()
 
@@ -94,8 +106,8 @@ class Session:
         self._argv = ['-c']
 
         def run() -> Outcome:
-            with _joined_threads():
-                value = _run_statements(source, '<exec>', self._main.__dict__)
+            with joined_threads():
+                value = run_statements(source, '<exec>', self._main.__dict__)
             return Outcome(value=None if value is None else repr(value))
 
         return self._guard(run)
@@ -124,20 +136,11 @@ class Session:
 
     def describe(self) -> str:
         """The interpreter, as its own prompt would introduce it."""
-        _add_interactive_names()
         return f'Python {sys.version} on {sys.platform}'.replace('\n', ' ')
 
     def interrupt(self) -> None:
-        """Raise `KeyboardInterrupt` in the code that runs, if any does.
-
-        A call that blocks in the system is not cut short by that: only in the main thread it could
-        be, and that has to stay with the connection.
-        """
-        with self._mutex:
-            if self._asking:
-                self._interrupted = True
-            elif self._thread:
-                _raise_in(self._thread, KeyboardInterrupt)
+        """Raise `KeyboardInterrupt` in the code that runs, if any does."""
+        self._interruptible.interrupt()
 
     # ----------------------------------------------------------------------------------- how
 
@@ -157,7 +160,7 @@ class Session:
         if code is None:
             return Outcome(more=True)
         self._count += 1
-        _remember(name, source + '\n')
+        remember(name, source + '\n')
         exec(code, self._main.__dict__)
         return Outcome()
 
@@ -168,31 +171,23 @@ class Session:
                 'for each client has no such limit'
             )
         try:
-            with self._surroundings():
-                return run()
-        except SystemExit as exc:
-            return _exited(exc.code)
-        except KeyboardInterrupt as exc:
-            return Outcome(INTERRUPTED, _format(exc), reason='KeyboardInterrupt')
-        except BaseException as exc:
-            return Outcome(1, _format(exc), reason=_in_a_line(exc))
+            return _in_main_thread(lambda: self._run(run))
         finally:
             _in_charge.release()
 
-    def _ask(self, method: str, *args: Any) -> Any:
-        """Call the terminal; an interrupt must not hit the library in the middle of that."""
-        if threading.get_ident() != self._thread:
-            return getattr(self._terminal, method)(*args)
-        with self._mutex:
-            self._asking = True
+    def _run(self, run: Callable[[], Outcome]) -> Outcome:
         try:
-            return getattr(self._terminal, method)(*args)
-        finally:
-            with self._mutex:
-                self._asking = False
-                interrupted, self._interrupted = self._interrupted, False
-            if interrupted:
-                raise KeyboardInterrupt
+            with self._surroundings():
+                return self._interruptible.run(run)
+        except SystemExit as exc:
+            return _exited(exc.code)
+        except KeyboardInterrupt as exc:
+            return Outcome(INTERRUPTED, format_error(exc), reason='KeyboardInterrupt')
+        except BaseException as exc:
+            return Outcome(1, format_error(exc), reason=in_a_line(exc))
+
+    def _ask(self, method: str, *args: Any) -> Any:
+        return self._interruptible.shield(getattr(self._terminal, method), *args)
 
     @contextmanager
     def _surroundings(self) -> Iterator[None]:
@@ -202,21 +197,27 @@ class Session:
         sys.modules['__main__'], sys.argv, sys.stdin = self._main, self._argv, self._stdin
         if self._with_output:
             sys.stdout, sys.stderr = (_output(self._ask, each) for each in ('stdout', 'stderr'))
-        with self._mutex:
-            self._thread = threading.get_ident()
         try:
             yield
         finally:
-            with self._mutex:
-                # An interrupt that comes too late must not hit the library.
-                _raise_in(self._thread, None)
-                self._thread = 0
             if self._with_output:
                 _flush(sys.stdout, sys.stderr)
             sys.argv = argv
             sys.stdin, sys.stdout, sys.stderr = streams
             if main is not None:
                 sys.modules['__main__'] = main
+
+
+def _in_main_thread(work: Callable[[], Outcome]) -> Outcome:
+    global main_thread_waits
+    if main_thread_waits:
+        try:
+            return run_in_main_thread(work)  # type: ignore[no-any-return]
+        except OperationError:  # none of `work`, which raises nothing
+            if not get_connection().is_connected():
+                raise
+            main_thread_waits = False
+    return work()
 
 
 class _Input(io.RawIOBase):
@@ -265,57 +266,6 @@ def _flush(*streams: Any) -> None:
             pass  # closed by the code, or the connection is gone
 
 
-def _raise_in(thread: int, exception: type[BaseException] | None) -> None:
-    try:
-        import ctypes
-    except ImportError:
-        return  # a Python that was built without it can't be interrupted
-    argument = None if exception is None else ctypes.py_object(exception)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), argument)
-
-
-def _run_statements(source: str, name: str, namespace: dict[str, Any]) -> Any:
-    import ast
-    import textwrap
-
-    source = textwrap.dedent(source)
-    _remember(name, source)
-    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    tree: Any = compile(source, name, 'exec', flags | ast.PyCF_ONLY_AST, dont_inherit=True)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-    _run(compile(tree, name, 'exec', flags, dont_inherit=True), namespace)
-    if last is None:
-        return None
-    expression = ast.Expression(last.value)
-    return _run(compile(expression, name, 'eval', flags, dont_inherit=True), namespace)
-
-
-def _run(code: CodeType, namespace: dict[str, Any]) -> Any:
-    result = eval(code, namespace)
-    if getattr(result, 'cr_code', None) is code:  # there is an `await` at the top level
-        import asyncio
-
-        return asyncio.run(result)
-    return result
-
-
-@contextmanager
-def _joined_threads() -> Iterator[None]:
-    """Wait for the threads that code starts, as an interpreter does at its end."""
-    others = set(threading.enumerate())
-    # New threads are daemons where the one that makes them is, and so is this one. The public
-    # property can't be set while a thread runs.
-    current: Any = threading.current_thread()
-    current._daemonic = False
-    try:
-        yield
-    finally:
-        current._daemonic = True
-        for thread in threading.enumerate():
-            if thread not in others and not thread.daemon:
-                thread.join()
-
-
 def _exited(code: object) -> Outcome:
     if code is None:
         return Outcome(exited=True)
@@ -324,44 +274,7 @@ def _exited(code: object) -> Outcome:
     return Outcome(1, f'{code}\n', exited=True, reason=f'exited: {code}')
 
 
-def _format(exc: BaseException) -> str:
-    """The traceback of the code's own frames."""
-    import traceback
-
-    frames = exc.__traceback__
-    while frames is not None and frames.tb_frame.f_globals is globals():
-        frames = frames.tb_next
-    if frames is not None and frames.tb_frame.f_globals.get('__name__') == 'codeop':
-        frames = None  # it compiles what is typed; no frame of the code's own is involved
-    return ''.join(traceback.format_exception(type(exc), exc, frames))
-
-
-def _in_a_line(exc: BaseException) -> str:
-    name = type(exc).__name__
-    try:
-        text = str(exc)
-    except Exception:
-        return name
-    return f'{name}: {text.splitlines()[0][:200]}' if text.strip() else name
-
-
-def _remember(name: str, source: str) -> None:
-    """Let tracebacks show source text that is in no file here."""
-    import linecache
-
-    linecache.cache[name] = (len(source), None, source.splitlines(True), name)
-
-
-def _decode(source: bytes) -> str:
-    from importlib.util import decode_source
-
-    try:
-        return decode_source(source)
-    except (SyntaxError, UnicodeDecodeError):
-        return ''  # compile() will complain
-
-
-def _add_interactive_names() -> None:
+def _add_names_of_site() -> None:
     """Add `exit`, `help` and so on, which an interpreter started with ``-S`` lacks."""
     if not hasattr(builtins, 'exit'):
         import site

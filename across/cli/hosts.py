@@ -6,7 +6,7 @@ import re
 from argparse import ArgumentTypeError
 from typing import NamedTuple
 
-from .errors import sentence
+from .errors import named, sentence
 from .targets import Target, is_target, parse_target
 
 _COMMENT = re.compile(r'(^|\s)#.*')
@@ -43,7 +43,7 @@ def read_hosts(path: str) -> list[Host]:
         with open(path, encoding='utf-8-sig') as file:
             lines = file.read().splitlines()
     except OSError as exc:
-        raise ArgumentTypeError(sentence(exc)) from None
+        raise ArgumentTypeError(sentence(named(exc, path))) from None
     except UnicodeDecodeError:
         raise ArgumentTypeError(f'{path}: this is not text in UTF-8') from None
     hosts = []

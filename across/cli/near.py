@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence
 from across import ref
 
 from . import far
+from .errors import named
 from .interrupts import INTERRUPTED, Events
 from .security import client_options
 from .targets import connect
@@ -172,26 +173,30 @@ def session(args: Namespace, exports: Sequence[str], *, by_line: bool = False) -
             yield Session(connection, forwards, by_line)
 
 
-def add_to_path(folder: str) -> None:
-    """Let modules be exported that are in a folder."""
-    # Last, so that files in there are never taken for modules that this program imports.
-    sys.path.append(folder)
+def add_to_path(folder: str | None = None) -> None:
+    """Let modules be exported that are in a folder; in the current one unless it is given."""
+    try:
+        # Last, so that files in there are never taken for modules that this program imports.
+        sys.path.append(folder or os.getcwd())
+    except FileNotFoundError:
+        pass  # somebody has removed it while we stand in it
 
 
 class _Output(io.FileIO):
-    """Standard output that tells when nobody reads it any more."""
+    """Standard output that tells when it takes no more: nobody reads it, or the disk is full."""
 
     def __init__(self, on_broken: Callable[[], None]) -> None:
         super().__init__(1, 'w', closefd=False)
         self._on_broken = on_broken
-        self.broken = False
+        self.broken: OSError | None = None
 
     def write(self, data: Any) -> int:
         try:
             return super().write(data)
-        except BrokenPipeError:
-            self.broken = True
-            self._on_broken()
+        except OSError as exc:
+            if self.broken is None:
+                self.broken = exc
+                self._on_broken()
             raise
 
 
@@ -211,11 +216,11 @@ def _watched_output(on_broken: Callable[[], None]) -> Iterator[None]:
         yield
         sys.stdout.flush()
     except Exception as exc:
-        if raw.broken:
-            raise BrokenPipeError from exc
+        if raw.broken is not None:
+            raise named(raw.broken) from exc
         raise
     finally:
-        if not raw.broken:
+        if raw.broken is None:
             sys.stdout.detach()
             sys.stdout = before
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from argparse import ArgumentParser, Namespace, _SubParsersAction
@@ -11,13 +12,16 @@ from typing import Any
 from across import __version__
 
 from .arguments import add_debug
-from .errors import complain, sentence
+from .errors import complain, named, sentence
 from .far import INTERRUPTED
 from .security import client_problem, server_problem
 from .words import arrange
 
 COMMANDS = ('exec', 'run', 'shell', 'ping', 'info', 'serve', 'bios')
 _WITH_TARGET = ('exec', 'run', 'shell', 'ping', 'info')
+
+# Of writing; and all that this program writes is its output.
+_OF_FULL_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 FAILED = 1
 MISUSED = 2
@@ -59,22 +63,36 @@ def _problem_with_target(args: Namespace, command: list[str] | None) -> str:
 def _run(args: Namespace) -> int:
     try:
         status: int = _module(args.name).run(args)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        problem = _flush_output()
+        if problem is not None:
+            raise problem
         return status
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Nobody reads our output: not worth a word, neither from us nor from Python's last flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return FAILED
+        _flush_output()
+        return FAILED  # nobody reads our output: not worth a word
     except Exception as exc:
+        exc = _flush_output() or exc
+        if isinstance(exc, OSError) and exc.errno in _OF_FULL_DISKS:
+            exc = named(exc)
         if args.debug:
             import traceback
 
             traceback.print_exc()
         complain(sentence(exc))
         return FAILED
+
+
+def _flush_output() -> OSError | None:
+    """Flush standard output; an error of that is the answer, and Python will not say it again."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as exc:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return named(exc)
+    return None
 
 
 def make_parser() -> ArgumentParser:

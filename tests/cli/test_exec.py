@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import signal
 import subprocess
 from typing import TYPE_CHECKING
@@ -132,6 +134,40 @@ def test_output_that_is_closed() -> None:
         env=environment(),
     )
     assert (run.returncode, run.stderr) == (0, b'')
+
+
+@pytest.mark.parametrize(
+    'words',
+    [
+        ['exec', 'local:', '1'],
+        ['exec', 'local:', 'while True: print(1)'],
+        ['exec', '--on', 'local:', '1'],
+        ['info', 'local:'],
+        ['bios'],
+    ],
+)
+def test_disk_that_is_full(words: list[str]) -> None:
+    if not os.path.exists('/dev/full'):
+        pytest.skip('no /dev/full on this machine')
+    with open('/dev/full', 'wb') as full:
+        command = [*PROGRAM, *words]
+        run = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=environment())
+    sentence = b'across: standard output: No space left on device\n'
+    assert (run.returncode, run.stderr) == (1, sentence)
+
+
+def test_folder_that_is_gone(tmp_path: Path) -> None:
+    folder = tmp_path / 'folder'
+    folder.mkdir()
+    script = (
+        f'cd {shlex.quote(str(folder))}; rmdir ../folder; exec {shlex.join(PROGRAM)} exec local: 1'
+    )
+    run = subprocess.run(['/bin/sh', '-c', script], capture_output=True, env=environment())
+    assert (run.returncode, run.stdout, run.stderr) == (0, b'1\n', b'')
+
+
+def test_exit_needs_no_import() -> None:
+    assert run_program('exec', 'local:', 'exit(3)') == (3, '', '')
 
 
 @pytest.mark.parametrize('handler', ['process', 'local', 'bios'])

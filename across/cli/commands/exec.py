@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser, Namespace
 
 from across.cli import far
@@ -26,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     from across.cli.near import add_to_path, session
 
-    add_to_path(os.getcwd())
+    add_to_path()
     if args.hosts:
         from across.cli.many import run_everywhere
 

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 from across.cli import far
 from across.cli.arguments import add_export, add_hosts, add_target
+from across.cli.errors import named
 
 SUMMARY = 'run a script of this machine over there'
 DETAILS = (
@@ -31,8 +32,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     from across.cli.near import add_to_path, session
 
-    with open(args.script, 'rb') as file:
-        source = file.read()
+    try:
+        with open(args.script, 'rb') as file:
+            source = file.read()
+    except OSError as exc:
+        raise named(exc, args.script) from None
     path = os.path.abspath(args.script)
     folder = os.path.dirname(os.path.realpath(path))
     add_to_path(folder)

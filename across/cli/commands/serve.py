@@ -9,6 +9,7 @@ import warnings
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
+from across.cli import far
 from across.cli.interrupts import INTERRUPTED, Events
 from across.cli.security import add_server_security, server_options
 from across.cli.targets import Target, parse_endpoint
@@ -80,6 +81,7 @@ def _make_handler(name: str, options: Options) -> ConnectionHandler:
     from across import servers
 
     if name == 'local':
+        far.main_thread_waits = False
         return servers.LocalConnectionHandler(options=options)
     if name == 'bios':
         return servers.BIOSConnectionHandler(options=options)

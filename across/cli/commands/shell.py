@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
@@ -29,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     from across.cli.near import add_to_path, session
 
-    add_to_path(os.getcwd())
+    add_to_path()
     with session(args, args.export, by_line=True) as there:
         introduction = there.far.describe()
         if sys.stdin is None or not sys.stdin.isatty():

@@ -43,7 +43,7 @@ def run_everywhere(
     task = Task(method, arguments, exports, client_options(args), args.debug)
     fleet = Fleet(args.hosts, task, width=args.width, fail_fast=args.fail_fast)
     fleet.run()
-    if fleet.output.broken:
-        raise BrokenPipeError  # not worth a word
+    if fleet.output.broken is not None:
+        raise fleet.output.broken
     report(fleet.jobs)
     return exit_status(fleet)

@@ -8,6 +8,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Callable
 
+from across.cli.errors import named
+
 if TYPE_CHECKING:
     from .display import Display
 
@@ -21,7 +23,10 @@ class Output:
 
     Args:
         descriptors: Those of ``'stdout'`` and ``'stderr'``; a stream that is not there is closed.
-        on_broken: Called when nobody reads standard output any more; from any thread.
+        on_broken: Called when standard output takes no more; from any thread.
+
+    Attributes:
+        broken: Why it takes no more: nobody reads it, or the disk is full, say.
     """
 
     def __init__(self, descriptors: dict[str, int], on_broken: Callable[[], None]) -> None:
@@ -33,7 +38,7 @@ class Output:
         self._on_broken = on_broken
         self._begun: dict[tuple[str, str], bytes] = {}  # lines without an end as yet
         self._display: Display | None = None
-        self.broken = False
+        self.broken: OSError | None = None
 
     def write(self, label: str, stream: str, data: bytes) -> None:
         """Print what a host printed, as far as it consists of whole lines.
@@ -75,19 +80,17 @@ class Output:
                 self._display = None
 
     def _print(self, label: str, stream: str, lines: list[bytes]) -> None:
-        if stream not in self._descriptors or (self.broken and stream == 'stdout'):
+        if stream not in self._descriptors or (stream == 'stdout' and self.broken):
             return
         if self._display is not None and stream in self._on_terminal:
             self._display.hide()  # until the next show(): a drawing for each line would take long
         prefix = f'{label}: '.encode('utf-8', 'surrogateescape') if label else b''
         try:
             _write(self._descriptors[stream], b''.join(prefix + line + b'\n' for line in lines))
-        except BrokenPipeError:
-            if stream == 'stdout' and not self.broken:
-                self.broken = True
+        except OSError as exc:
+            if stream == 'stdout':  # without standard error, the hosts can do their work
+                self.broken = named(exc)
                 self._on_broken()
-        except OSError:
-            pass  # a full disk or a terminal that is gone: the hosts have their work to do
 
 
 def standard_descriptors() -> dict[str, int]:
