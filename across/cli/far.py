@@ -237,25 +237,40 @@ class _Input(io.RawIOBase):
         return len(data)
 
 
-class _Output(io.RawIOBase):
-    """One of the other side's streams for output."""
+class _Output(io.BufferedIOBase):
+    """One of the other side's streams for output.
+
+    What a signal interrupts in being written is not written again, unlike by `io.BufferedWriter`:
+    it has most likely arrived.
+    """
 
     def __init__(self, ask: Callable[..., Any], stream: str) -> None:
         self._ask = ask
         self._stream = stream
+        # Guards `_begun`, and keeps the threads that print in order. A signal handler may print.
+        self._lock = threading.RLock()
+        self._begun = bytearray()
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
-        self._ask('write', self._stream, bytes(data))
-        return len(data)
+        with self._lock:
+            self._begun += data
+            if len(self._begun) >= io.DEFAULT_BUFFER_SIZE:
+                self.flush()
+        return memoryview(data).nbytes
+
+    def flush(self) -> None:
+        with self._lock:
+            data, self._begun = bytes(self._begun), bytearray()
+            if data:
+                self._ask('write', self._stream, data)
 
 
 def _output(ask: Callable[..., Any], stream: str) -> Any:
     errors = 'backslashreplace' if stream == 'stderr' else 'surrogateescape'
-    raw = io.BufferedWriter(_Output(ask, stream))
-    return io.TextIOWrapper(raw, 'utf-8', errors=errors, line_buffering=True)
+    return io.TextIOWrapper(_Output(ask, stream), 'utf-8', errors=errors, line_buffering=True)
 
 
 def _flush(*streams: Any) -> None:
