@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -269,9 +270,9 @@ def test_ctrl_c_cuts_short_what_blocks(script: Callable[..., str]) -> None:
         program.send_signal(signal.SIGINT)
         status, out, err = program.finish()
     assert (status, out) == (130, 'awake\n')
-    trace = f'Traceback (most recent call last):\n  File "{path}", line 4, in <module>\n'
-    assert err.startswith(f'{trace}    time.sleep(1000)\n')
-    assert err.endswith('KeyboardInterrupt\n')
+    # It may have come as far as sleeping or not.
+    trace = f'Traceback (most recent call last):\n  File "{path}", line [34], in <module>\n    .*\n'
+    assert re.fullmatch(f'{trace}(    .*\n)?KeyboardInterrupt\n', err)
     assert 'across' not in err.replace(path, '')
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from across.cli.hosts import Host
 
     from .streams import Streams
+
+# Seconds. A Ctrl-C typed at a terminal also reaches processes on this machine, and may end the code
+# there before this program has seen it.
+SAME_CTRL_C = 2.0
 
 # The states of a job, as they are shown.
 WAITING, CONNECTING, RUNNING = 'waiting', 'connecting', 'running'
@@ -45,7 +50,7 @@ class Job:
         self.state = WAITING
         self.began = 0.0
         self.reason = ''
-        self._stopping = False
+        self._stopping = threading.Event()
         self._connection: Connection | None = None
         self._there: Any = None  # proxy of the `far.Session`
 
@@ -59,11 +64,13 @@ class Job:
         try:
             outcome = self._run(task, streams)
         except Exception as exc:
-            if task.debug and not self._stopping:
+            if task.debug and not self._stopping.is_set():
                 streams.write(self.host, 'stderr', _traceback(exc).encode())
             self._end(FAILED, sentence(exc))
             return
-        if outcome.error and not self._stopping:
+        if outcome.status == far.INTERRUPTED:
+            self._stopping.wait(SAME_CTRL_C)
+        if outcome.error and not self._stopping.is_set():
             streams.write(self.host, 'stderr', outcome.error.encode('utf-8', 'backslashreplace'))
         if outcome.value is not None:
             streams.end(self.host)  # on a line of its own
@@ -76,7 +83,7 @@ class Job:
         connection = connect(self.host.target, task.options, forwards)
         with streams.belonging(connection, self.host):
             self._connection = connection
-            if self._stopping:
+            if self._stopping.is_set():
                 connection.cancel()
             with connection:
                 if task.exports:
@@ -85,13 +92,13 @@ class Job:
                 there = connection.call_ref(far.Session, terminal, not forwards)
                 self._enter(RUNNING)
                 self._there = there
-                if self._stopping:
+                if self._stopping.is_set():
                     return far.Outcome(far.INTERRUPTED)
                 return connection.call(task.method, there, *task.arguments)  # type: ignore[no-any-return]
 
     def interrupt(self) -> None:
         """Raise `KeyboardInterrupt` in the code; give up connecting."""
-        self._stopping = True
+        self._stopping.set()
         if self._there is None:
             self.cancel()
             return
@@ -103,12 +110,12 @@ class Job:
 
     def cancel(self) -> None:
         """End it at once: the process of a host ends, or the one that a server started for it."""
-        self._stopping = True
+        self._stopping.set()
         if self._connection is not None:
             self._connection.cancel()
 
     def _end(self, state: str, reason: str) -> None:
-        if state == FAILED and self._stopping:
+        if state == FAILED and self._stopping.is_set():
             state = STOPPED
         else:
             self.reason = reason
