@@ -310,14 +310,14 @@ def test_second_close_in_a_call_over_the_connection_returns() -> None:
 
         WORK.append(work)
         conns[1].submit(run_work)
-        release = conns[0]._link._release
+        close = conns[0]._link.transport.close
 
-        def release_late() -> None:
+        def close_late(timeout: float | None) -> None:
             closing.set()
             assert closed.wait(10 * SECOND)
-            release()
+            close(timeout)
 
-        conns[0]._link._release = release_late  # type: ignore[method-assign]
+        conns[0]._link.transport.close = close_late  # type: ignore[method-assign]
         conns[0].call(int)
         with at_once():
             conns[0].close()
@@ -331,17 +331,17 @@ def test_close_in_a_signal_handler_that_interrupts_a_close() -> None:
 
         conn, far = map(Connection.from_socket, socket.socketpair())
         conn.call(int)
-        release = conn._link._release
+        close = conn._link.transport.close
 
-        def release_amid_a_signal():
+        def close_amid_a_signal(timeout):
             os.kill(os.getpid(), signal.SIGUSR1)
-            release()
+            close(timeout)
 
         def handle(*args):
             conn.close()
             print('handled')
 
-        conn._link._release = release_amid_a_signal
+        conn._link.transport.close = close_amid_a_signal
         signal.signal(signal.SIGUSR1, handle)
         conn.close()
         far.close()

@@ -32,9 +32,9 @@ CORE_LAYERS = (
     {'wire', 'transports', 'threads', 'values'},
     {'travel'},
     # What one connection consists of, split by task.
-    {'calls', 'execution', 'forwarding', 'futures', 'handlers', 'handshake', 'lifetime', 'link'}
-    | {'main_thread', 'operations', 'payloads', 'pulse', 'reader', 'sender', 'spawning'}
-    | {'states', 'streams'},
+    {'calls', 'closing', 'ending', 'execution', 'forwarding', 'futures', 'handlers', 'handshake'}
+    | {'idle', 'lifetime', 'link', 'main_thread', 'operations', 'payloads', 'pulse', 'reader'}
+    | {'sender', 'spawning', 'states', 'streams'},
     {'connection', 'serving'},
 )
 PLAIN_LAYERS = (0, 3, 4)

@@ -44,6 +44,7 @@ EAGER = (
     'across._core.handlers',
     'across._core.pulse',
     'across._core.handshake',
+    'across._core.closing',
     'across._core.link',
     'across._core.lifetime',
     'across._core.spawning',

@@ -305,6 +305,30 @@ class Connection(Spawning):
         if not self._link.clean:
             raise self._link.broken()
 
+    def add_end_callback(self, callback: Callable[[Connection], object]) -> None:
+        """Have a function called when the connection has ended, or soon if it has already.
+
+        Args:
+            callback: Called once, with this connection, in a thread of the library that holds no
+                lock. What it raises is reported by :func:`threading.excepthook`.
+        """
+        from .ending import add_end_callback
+
+        add_end_callback(self._link, callback)
+
+    def finish(self, *, drain: bool = True) -> None:
+        """Begin to close the connection, and return at once.
+
+        It has ended when the peer has answered, which :meth:`wait` and :meth:`add_end_callback`
+        tell. :meth:`close` still has to be called, and frees what it holds.
+
+        Args:
+            drain: First let calls of the peer that run here finish, and have their answers. New
+                ones get an :exc:`OperationError`, unless made on behalf of a running one. All
+                other calls end with a :exc:`DisconnectError`.
+        """
+        self._link.finish(drain)
+
     def cancel(self) -> None:
         """Abort everything, now: whatever waits on this connection gets a :exc:`DisconnectError`.
 

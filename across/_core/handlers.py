@@ -18,7 +18,7 @@ from .wire.frames import FAILURE, RESULT, Frame, encode, encode_parts
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
     from .link import Link
 
@@ -41,13 +41,14 @@ class CurrentCall:
             the connection is gone.
     """
 
-    __slots__ = ('_frame', '_link', 'cancelled', 'id')
+    __slots__ = ('_frame', '_link', 'cancelled', 'done', 'id')
 
     def __init__(self, link: Link, frame: Frame) -> None:
         self._link = link
         self._frame = frame
         self.id = frame.id
         self.cancelled = False
+        self.done = False  # it has run, and is about to be answered
 
     def belongs_to(self, link: Link) -> bool:
         return self._link is link
@@ -90,10 +91,11 @@ class Handlers:
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self.queue: deque[CurrentCall] = deque()  # append and popleft are atomic
-        self._running: dict[int, CurrentCall] = {}  # queued ones included
+        self.queue: list[CurrentCall] = []  # append and pop are atomic
+        self._running: dict[int, CurrentCall] = {}  # until they are answered; queued ones included
+        self._drained: Callable[[], None] | None = None  # called when none run; no others begin
         self._colleague_comes = False  # a service thread is on its way to the queue
-        self._posts: deque[Frame] = deque()
+        self._posts: deque[Frame] | None = None  # made by the first
         self.posts_arrived = 0  # written by the reader only, once they are in the queue
         # As many when all have been run; guarded by `_posts_lock`.
         self.posts_done = 0
@@ -111,21 +113,43 @@ class Handlers:
         link = self._link
         call = CurrentCall(link, frame)
         limit = link.options.max_calls
-        if limit is not None and len(self._running) >= limit:
-            service_threads.run(lambda: self._refuse(frame, limit))
+        if limit is not None and len(self._running) >= limit and self._count() >= limit:
+            service_threads.run(
+                lambda: self._refuse(
+                    frame,
+                    f'has {limit} calls of this connection in flight already (option max_calls '
+                    'over there)',
+                )
+            )
+            return None
+        if self._drained is not None and not frame.parent:
+            service_threads.run(lambda: self._refuse(frame, 'is closing, and takes no new calls'))
             return None
         self._running[frame.id] = call
         return call
 
-    def _refuse(self, frame: Frame, limit: int) -> None:
+    def _count(self) -> int:
+        """How many calls have no answer yet, as the peer may see it already."""
+        return sum(not call.done for call in list(self._running.values()))
+
+    def _refuse(self, frame: Frame, why: str) -> None:
         self._link.payloads.give_back_unread(frame)
-        error = OperationError(
-            f'{self._link.here} has {limit} calls of this connection in flight already '
-            '(option max_calls over there)'
-        )
+        error = OperationError(f'{self._link.here} {why}')
         self._answer(CurrentCall(self._link, frame), FAILURE, self.pack_failure(error))
 
+    def drain(self, then: Callable[[], None]) -> None:
+        """Take no new calls, but those made on behalf of running ones.
+
+        Args:
+            then: Called when all are answered, without any lock, once or more often.
+        """
+        self._drained = then  # first: who runs the last call looks at it later
+        if not self._running:
+            then()
+
     def add_post(self, frame: Frame) -> None:
+        if self._posts is None:
+            self._posts = deque()
         self._posts.append(frame)
         self.posts_arrived += 1
         if len(self._posts) == 1:
@@ -162,7 +186,7 @@ class Handlers:
         queue = self.queue
         while queue:
             try:
-                call = queue.popleft()
+                call = queue.pop(0)
             except IndexError:
                 return
             if queue:
@@ -178,23 +202,28 @@ class Handlers:
         context.critical = False
         value = None
         try:
-            if self.posts_arrived != self.posts_done and not call._frame.parent:
-                self.run_posts()  # they came first
-            kind = RESULT
             try:
-                value = self._run(call)
-                packed = None if value is None else self._pack_result(value)
-            except BaseException as exc:
-                kind = FAILURE
-                packed = self.pack_failure(exc)
-                value = exc
-            if link.forwarding is not None:
-                link.forwarding.flush()
+                if self.posts_arrived != self.posts_done and not call._frame.parent:
+                    self.run_posts()  # they came first
+                kind = RESULT
+                try:
+                    value = self._run(call)
+                    packed = None if value is None else self._pack_result(value)
+                except BaseException as exc:
+                    kind = FAILURE
+                    packed = self.pack_failure(exc)
+                    value = exc
+                if link.forwarding is not None:
+                    link.forwarding.flush()
+            finally:
+                context.call, context.connection = outer_call, outer_connection
+                context.critical = outer_critical
+                call.done = True
+            self._answer(call, kind, packed)
         finally:
-            context.call, context.connection = outer_call, outer_connection
-            context.critical = outer_critical
             self._running.pop(call.id, None)
-        self._answer(call, kind, packed)
+            if self._drained is not None and not self._running:
+                self._drained()
         del value  # only now: a proxy in it must not be released ahead of the answer
 
     def _run(self, call: CurrentCall) -> Any:

@@ -17,6 +17,7 @@ import weakref
 
 from . import debug
 from .calls import Calls, interrupted_critical_section
+from .closing import release, say_goodbye
 from .errors import AcrossError, DisconnectError, ProtocolError, sentence
 from .handlers import Handlers
 from .payloads import Payloads
@@ -24,20 +25,19 @@ from .pulse import Pulse
 from .reader import SIGNAL_PAUSE, Reader
 from .sender import Sender
 from .states import CLOSED, CLOSING, CONNECTING, NEW, OPEN
-from .threads.baton import Waiter
 from .threads.cache import service_threads
 from .threads.context import context
 from .threads.main_loop import main_loop
 from .threads.watchdog import watchdog
 from .transports.base import Cancelled, Transport
 from .values.refs import ExportTable, ImportTable
-from .wire.frames import GOODBYE, encode
 from .wire.greeting import PeerInfo
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
     from typing import Any, Callable
 
+FORKED = 'this process was forked from the one that has it'
 DROPPED = 'it was dropped: nobody refers to it any more'
 
 
@@ -51,6 +51,16 @@ class Link:
         options: An :class:`.Options`.
         info: What to tell the peer about this process.
     """
+
+    # A server has thousands of them.
+    __slots__ = (
+        *('__weakref__', '_closing', '_dropped', 'end_callbacks', '_ended', 'ending'),
+        *('_exporter', '_gone', 'made_importer', '_opened', '_opener', '_owner', 'calls'),
+        *('cancel_reason', 'cause', 'clean', 'drop_exports', 'dropped', 'exports', 'forwarding'),
+        *('give_back', 'handlers', 'imports', 'info', 'making', 'opening', 'options', 'payloads'),
+        *('peer', 'pulse', 'reader', 'reason', 'send_limit', 'sender', 'state', 'streams'),
+        *('transport'),
+    )
 
     def __init__(self, owner: Any, transport: Transport, options: Any, info: PeerInfo) -> None:
         self._owner: Callable[[], Any] = weakref.ref(owner)
@@ -80,12 +90,13 @@ class Link:
         self.pulse = Pulse(self)
         self.making = _thread.allocate_lock()  # guards the making of these three; taken alone
         self._exporter: Any = None
-        self._importer: Any = None
+        self.made_importer: Any = None
         self.streams: Any = None  # a streams.table.Streams, made by streams_of()
         self.forwarding: Any = None  # set while this process's streams are forwarded to the peer
 
-        # Guards the change of `state` to CLOSED, and `reason`, `cause`, `clean`. Taken alone.
-        self._ending = _thread.allocate_lock()
+        # Guards the change of `state` to CLOSED, `reason`, `cause`, `clean`, and `end_callbacks`.
+        # Taken alone.
+        self.ending = _thread.allocate_lock()
         self._opened = _thread.allocate_lock()  # held until the handshake has ended
         self._ended = _thread.allocate_lock()  # held until the link is CLOSED
         self._gone = _thread.allocate_lock()  # held until close() is through
@@ -97,6 +108,7 @@ class Link:
         self._closing: dict[int, tuple[int]] = {}
         self.cancel_reason: str | None = None  # the reason that cancel() was given
         self._dropped = False  # nobody is left to close it
+        self.end_callbacks: list[Callable[[], None]] | None = None  # for service threads
 
     # ------------------------------------------------------------------------------ beginning
 
@@ -107,6 +119,10 @@ class Link:
             establish: Connects and shakes hands; what it raises ends the link.
         """
         self.state = CONNECTING
+        if not self.transport.owns_stdio:  # a process with one connection has nothing to share
+            from .idle import Idle
+
+            self.reader.idle = Idle(self)
         self.reader.baton.try_take()
         watchdog.add(self.pulse)
         try:
@@ -153,11 +169,11 @@ class Link:
         if peer.max_frame_size is not None:
             self.send_limit = peer.max_frame_size
         self.pulse.begin(time.monotonic())
-        with self._ending:
+        with self.ending:
             if self.state != CONNECTING:
                 raise Cancelled('cancelled at the last moment')
             self.state = OPEN
-        watchdog.wake()  # it may doze for longer than the first heartbeat may take
+        watchdog.rouse(self.pulse)  # it may rest for longer than the first heartbeat may take
         if rest:
             self.reader.feed(rest)
 
@@ -172,6 +188,11 @@ class Link:
         if owner is None:
             raise DisconnectError(f'no connection to {self.name}: {DROPPED}')
         return owner
+
+    @property
+    def live_owner(self) -> Any:
+        """The owner, or None."""
+        return self._owner()
 
     @property
     def is_up(self) -> bool:
@@ -208,15 +229,15 @@ class Link:
     @property
     def importer(self) -> Any:
         """The peer's modules here, made when first needed."""
-        if self._importer is None:
+        if self.made_importer is None:
             from .travel.importer import Importer
 
             with self.making:
-                if self._importer is None:
+                if self.made_importer is None:
                     importer = Importer(self.calls.operation, self.here)
                     importer.install()
-                    self._importer = importer
-        return self._importer
+                    self.made_importer = importer
+        return self.made_importer
 
     def log(self, severity: str, text: str) -> None:
         if debug.verbosity:
@@ -242,26 +263,29 @@ class Link:
 
     def fail(self, reason: str, cause: BaseException | None = None, clean: bool = False) -> None:
         """End the link: all that waits on it gets an error, now. Only the first reason counts."""
-        with self._ending:
+        with self.ending:
             if self.state == CLOSED:
                 return
             if self.state == CLOSING:  # how a link ends that was to end is of no interest
                 reason, cause, clean = self.reason, None, True
             self.reason, self.cause, self.clean = reason, cause, clean
             self.state = CLOSED
+            callbacks, self.end_callbacks = self.end_callbacks, None
         self.log('INFO' if clean else 'ERROR', reason)
         self.transport.cancel()
         self.calls.fail_all()
         self.handlers.cancel_all()
         self._ended.release()
         main_loop.wake()
+        for callback in callbacks or ():
+            service_threads.run(callback)
 
     def cancel(self, reason: str) -> None:
         """End the link from any thread, also from a signal handler: takes no lock."""
         if self.cancel_reason is None:
             self.cancel_reason = reason
         self.transport.kill()
-        watchdog.wake()
+        watchdog.rouse(self.pulse)
 
     def drop(self) -> bool:
         """The owner is garbage: have the link ended and released; False if it was closed before.
@@ -274,6 +298,11 @@ class Link:
         self._dropped = True
         self.cancel(DROPPED)
         return True
+
+    @property
+    def is_to_end(self) -> bool:
+        """Whether the watchdog has to call :meth:`end_cancelled`."""
+        return self._dropped or (self.cancel_reason is not None and self.state != CLOSED)
 
     def end_cancelled(self) -> None:
         """What the watchdog does about a link that was cancelled."""
@@ -312,8 +341,8 @@ class Link:
             self.wait_open()
             if self.cancel_reason is not None:
                 self.fail(self.cancel_reason)
-            if self.state == OPEN:
-                self._say_goodbye()
+            if self.state == OPEN or self.state == CLOSING:
+                say_goodbye(self)
         except DisconnectError:
             pass
         except BaseException:  # Ctrl-C: whoever typed it has waited long enough
@@ -322,56 +351,27 @@ class Link:
         finally:
             self.fail('it was closed', clean=True)
             try:
-                self._release()
+                release(self)
             finally:
                 self._gone.release()
         return True
 
-    def _say_goodbye(self) -> None:
-        """Tell the peer that we want nothing more, and wait until it agrees."""
-        timeout = self.options.timeout
-        with self._ending:
-            if self.state != OPEN:
-                return  # it has just ended by itself
-            self.state = CLOSING
-            self.reason = 'it was closed'
-        self.calls.fail_all()
-        farewell = self.calls.add_farewell()
-        self.sender.send(encode(GOODBYE))
-        if not self.reader.wait(farewell, -1 if timeout is None else timeout):
-            self.log('WARNING', f'the peer did not answer our goodbye within {timeout:g} s')
-            self.transport.kill()
+    def finish(self, drain: bool) -> None:
+        """Begin to close, and don't wait; see :func:`.ending.finish`."""
+        from .ending import finish
 
-    def _release(self) -> None:
-        """Free what the link holds, once nobody uses it any more."""
-        watchdog.remove(self.pulse)
-        last = Waiter()
-        while not last.reading:
-            service_threads.run_stranded()  # one may hold the baton
-            self.reader.baton.take_or_sleep(last, SIGNAL_PAUSE)  # and keep it: nobody reads now
-        self.sender.outbox.close()
-        if self.forwarding is not None:
-            self.forwarding.stop()
-        if self._importer is not None:
-            self._importer.uninstall()
-        if not self.clean:
-            self.transport.kill()
-        self.transport.close(self.options.timeout)
-        self.payloads.drop(self.exports.clear())
+        finish(self, drain)
 
     def forked(self) -> None:
         """In a forked child: this copy is dead. Takes no lock: its holder may not exist here."""
-        self.reason, self.cause, self.clean = (
-            'this process was forked from the one that has it',
-            None,
-            True,
-        )
+        self.reason, self.cause, self.clean = FORKED, None, True
         self.state = CLOSED
         self._closing[0] = (0,)
         self._opened = self._ended = self._gone = _thread.allocate_lock()
+        self.end_callbacks = None
         self.calls.forget()
-        if self._importer is not None:
-            self._importer.abandon()
+        if self.made_importer is not None:
+            self.made_importer.abandon()
         self.transport.abandon()
 
 

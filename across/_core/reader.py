@@ -40,6 +40,7 @@ TYPE_CHECKING = False  # type checkers take it for true; importing `typing` cost
 if TYPE_CHECKING:
     from typing import Callable
 
+    from .idle import Idle
     from .link import Link
 
 _ANSWERS = frozenset([RESULT, FAILURE])
@@ -54,6 +55,11 @@ SIGNAL_PAUSE = 0.5
 # handlers that block, and calls against the direction of the last one, seldom come alone.
 EAGER = 64
 
+# A connection that is idle for so long (seconds) gives up its thread; early, if it had one call or
+# none: where many have little to say, few threads serve them all.
+PARK_AFTER = 1.0
+PARK_EARLY = 0.01
+
 
 class Reader:
     """Reads for one link, in turns: a caller that waits, or a service thread."""
@@ -62,7 +68,7 @@ class Reader:
         self._link = link
         self._transport = link.transport
         self._outbox = link.sender.outbox
-        self.baton = Baton(_on_free)
+        self.baton = Baton(self._on_free)
         self.decoder = FrameDecoder(allocate, link.options.max_frame_size)
         self.reads = 0  # how often bytes came in: the pulse looks whether it goes up
         # These two belong to the holder of the baton. An exception of a signal handler, such as
@@ -73,12 +79,16 @@ class Reader:
         self._deferred: list[Callable[[], None]] = []  # jobs for service threads
         self.stream_frames: deque[Frame] = deque()  # for the table of streams, which may come late
         self._found_late = False  # the watchdog found messages that nobody was reading
+        self.idle: Idle | None = None  # None: it always keeps a thread
         self._eager = 0  # how often to hand the baton to a service thread, rather than leave it
 
     def feed(self, data: bytes) -> None:
         """Take in what the handshake has read too much."""
-        self.decoder.buffer[: len(data)] = data
-        self._dispatch(self.decoder.received(len(data)), None)
+        while data:
+            room = self.decoder.buffer
+            count = min(len(room), len(data))
+            room[:count], data = data[:count], data[count:]
+            self._dispatch(self.decoder.received(count), None)
         if self._link.handlers.queue:
             self._link.handlers.call_colleague()
 
@@ -105,26 +115,33 @@ class Reader:
         else:
             self.baton.pass_on()
 
-    def serve(self) -> None:
-        """The job of a service thread that holds the baton: read, and run what the peer calls."""
+    def serve(self, received: list[Frame] | None = None) -> None:
+        """The job of a service thread that holds the baton: read, and run what the peer calls.
+
+        Args:
+            received: What was read already.
+        """
         handlers = self._link.handlers
         context.critical = True
-        while True:
-            received = self._receive()
-            if received is None:
-                self.baton.pass_on()
-                break
+        if self.idle is not None and self.idle.parked:
+            self.idle.unpark()
+        pause, next_pause, quiet_since = PARK_EARLY, PARK_EARLY, None
+        if received is None:
+            received = self._receive(pause)
+        while received is not None:
             if len(received) == 1 and not self._found_late:
                 frame = received[0]
                 if frame.kind == CALL and not (frame.refs or frame.parent or handlers.queue):
                     # A plain call, what nearly every read brings: it need not be queued.
                     self._in_doubt = False
+                    quiet_since, pause, next_pause = None, next_pause, PARK_AFTER
                     call = handlers.add_call(frame) if self._link.state == OPEN else None
                     if call is not None:
                         freed = self._give_up()
                         handlers.run(call)
                         if not freed or not self.baton.try_take():
                             break
+                    received = self._receive(pause)
                     continue
             woke = self._dispatch(received, None)
             if self._found_late:
@@ -132,6 +149,7 @@ class Reader:
                 if handlers.queue:  # calls of the peer have waited; results don't count
                     self._eager = EAGER
             if handlers.queue:
+                quiet_since, pause, next_pause = None, next_pause, PARK_AFTER
                 freed = self._give_up()
                 handlers.work()
                 if not freed or not self.baton.try_take():
@@ -140,7 +158,24 @@ class Reader:
                 # That caller probably calls again, and then reads for itself without any hand-over.
                 self._give_up()
                 break
+            elif self.idle is not None:
+                quiet_since = quiet_since or time.monotonic()
+                if not received or time.monotonic() - quiet_since >= pause:
+                    if self.idle.park():
+                        break
+                    pause = PARK_AFTER  # try again later
+            received = self._receive(pause)
+        else:
+            self.baton.pass_on()
         context.critical = False
+
+    def _on_free(self) -> None:
+        """The baton was left free: the watchdog finds a reader if none comes by itself."""
+        pulse = self._link.pulse
+        if pulse.resting:
+            if self.idle is not None and self.idle.parked:
+                self.idle.unpark()
+            watchdog.rouse(pulse)
 
     def wait(self, call: PendingCall, timeout: float = -1) -> bool:
         """Wait for an answer: read while nobody else does, sleep otherwise.
@@ -363,9 +398,3 @@ class Reader:
                 self._link.sender.try_send(encode(GOODBYE))
             self._link.fail('the peer closed the connection', clean=True)
         return False
-
-
-def _on_free() -> None:
-    """A baton was left free: the watchdog finds a reader if none comes by itself."""
-    if watchdog.dozing:
-        watchdog.wake()

@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _read_options(leash: int) -> Options:
-    with open(leash, 'rb', closefd=False) as pipe:
+    with open(leash, 'rb', buffering=0, closefd=False) as pipe:  # what follows is for others
         try:
             options = pickle.load(pipe)
         except EOFError:  # the parent is gone already

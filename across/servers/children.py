@@ -63,14 +63,32 @@ class Child(Session):
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             os.close(end)
-        with suppress(BrokenPipeError):  # it is dead: wait() will tell
+        with suppress(BrokenPipeError):  # it is dead: watch() will tell
             os.write(self._leash, first)
 
-    def wait(self) -> None:
+    def watch(self, on_end: Callable[[], None]) -> None:
         # A thread for each child waits here. Beside the process that is next to nothing, and it is
         # the one way, on every platform, to wait for some children of a program but not for all.
-        self._process.wait()
-        self.end()
+        try:
+            threading.Thread(
+                target=self._wait, args=(on_end,), name='across-session', daemon=True
+            ).start()
+        except RuntimeError:  # the system has no more threads
+            self.kill()
+            self._wait(on_end)
+            raise
+
+    def _wait(self, on_end: Callable[[], None]) -> None:
+        try:
+            self._process.wait()
+            self.end()
+        finally:
+            on_end()
+
+    def drain(self) -> None:
+        with self._mutex, suppress(OSError):  # it has ended, or never reads what it is told
+            if self._leash >= 0:
+                os.write(self._leash, leash.DRAIN)
 
     def end(self) -> None:
         with self._mutex:

@@ -10,6 +10,7 @@ import math
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from across import AcrossError, Connection, Options
@@ -21,7 +22,7 @@ from .sessions import Session
 
 if TYPE_CHECKING:
     import socket
-    from typing import TypeVar
+    from typing import Callable, TypeVar
 
     Self = TypeVar('Self', bound='ConnectionHandler')
 
@@ -64,6 +65,18 @@ class ConnectionHandler(abc.ABC):
     @abc.abstractmethod
     def cancel(self) -> None:
         """Cancel all running connections, without waiting for that; then comes :meth:`close`."""
+
+    def drain(self, timeout: float | None) -> None:  # noqa: B027
+        """Let calls that are in flight finish, and end their connections, for a limited time.
+
+        Takes no new connections; clients that call anything else get an :exc:`.OperationError`.
+        Then comes :meth:`close`, for those that are left. A handler that does not know how to does
+        nothing here.
+
+        Args:
+            timeout: Seconds that this may take, None for no limit. It returns earlier when all
+                connections have ended, or :meth:`cancel` is called.
+        """
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -131,9 +144,9 @@ class Pool(ConnectionHandler):
         session = self._begin(sock)
         if not self._add(session):
             session.kill()
-            session.wait()
+            session.watch(lambda: None)
             raise self._closed()
-        self._start_tending(session)
+        session.watch(partial(self._remove, session))
 
     def _add(self, session: Session) -> bool:
         with self._changed:
@@ -148,33 +161,29 @@ class Pool(ConnectionHandler):
     def _closed(self) -> RuntimeError:
         return RuntimeError(f'this {type(self).__name__} is closed')
 
-    def _start_tending(self, session: Session) -> None:
-        try:
-            threading.Thread(
-                target=self._tend, args=(session,), name='across-session', daemon=True
-            ).start()
-        except RuntimeError:  # the system has no more threads
-            session.kill()
-            self._tend(session)
-            raise
-
-    def _tend(self, session: Session) -> None:
-        try:
-            session.wait()
-        finally:
-            with self._changed:
-                self._sessions.pop(session, None)
-                self._changed.notify_all()
+    def _remove(self, session: Session) -> None:
+        with self._changed:
+            self._sessions.pop(session, None)
+            self._changed.notify_all()
 
     def cancel(self) -> None:
         self._cancelled = True
         for session in list(self._sessions):
             session.kill()
 
-    def close(self) -> None:
+    def drain(self, timeout: float | None) -> None:
+        check_drain(timeout)
+        for session in self._stop():
+            session.drain()
+        self._wait_for_end(timeout)
+
+    def _stop(self) -> list[Session]:
         with self._changed:
             self._closing = True
-            sessions = list(self._sessions)
+            return list(self._sessions)
+
+    def close(self) -> None:
+        sessions = self._stop()
         try:
             if not self._cancelled:
                 for session in sessions:
@@ -231,24 +240,22 @@ class LocalConnectionHandler(Pool):
 class _LocalSession(Session):
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        # Held while the connection is being closed: who comes second waits until that is done.
-        self._closing = threading.Lock()
 
-    def wait(self) -> None:
-        with suppress(AcrossError):  # however it ended, that is the client's business
-            self._connection.wait()
-        self._close()
+    def watch(self, on_end: Callable[[], None]) -> None:
+        def close(connection: Connection) -> None:
+            try:
+                with suppress(AcrossError):  # however it ended, that is the client's business
+                    connection.close()
+            finally:
+                on_end()
+
+        self._connection.add_end_callback(close)
+
+    def drain(self) -> None:
+        self._connection.finish()
 
     def end(self) -> None:
-        # A thread for each, as a client that is stopped must not make the others wait.
-        try:
-            threading.Thread(target=self._close, name='across-closing', daemon=True).start()
-        except RuntimeError:  # the system has no more threads
-            self._close()
-
-    def _close(self) -> None:
-        with self._closing, suppress(AcrossError):
-            self._connection.close()
+        self._connection.finish(drain=False)
 
     def kill(self) -> None:
         self._connection.cancel()
@@ -311,3 +318,19 @@ class BIOSConnectionHandler(Pool):
         child = start_bare_child(sock, self._options.timeout)
         sock.close()
         return child
+
+
+def check_drain(seconds: float | None) -> None:
+    """Check how long calls may go on, in seconds.
+
+    Raises:
+        TypeError, ValueError: It makes no sense.
+    """
+    if seconds is None:
+        return
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError(
+            f'drain must be a number of seconds, or None for no limit, not {type(seconds).__name__}'
+        )
+    if not seconds >= 0:
+        raise ValueError(f'drain must be 0 seconds or more, or None for no limit, not {seconds!r}')

@@ -1,8 +1,9 @@
 """The leash of a child process: a pipe whose end ends the child.
 
 The parent holds the writing end. When that is closed, by the parent or by its death, the child is
-told to end, and made to if it doesn't. This file also runs ahead of the BIOS script, in children
-that have nothing but their standard library.
+told to end, and made to if it doesn't. A byte before that tells it to let its calls finish first.
+This file also runs ahead of the BIOS script, in children that have nothing but their standard
+library.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ TYPE_CHECKING = False  # importing `typing` would cost a bare interpreter millis
 if TYPE_CHECKING:
     from typing import Any
 
+# What the parent writes: let calls finish, take no others, and end.
+DRAIN = b'd'
 # Seconds. Without any limit, a client that is stopped would keep a child that its parent has left.
 LONGEST_TIME = 60.0
 SIGNAL_PAUSE = 0.1
@@ -54,10 +57,12 @@ def hold(leash: int, timeout: float | None) -> None:
 
 def _watch(leash: int, timeout: float | None) -> None:
     poll = select.poll()
-    poll.register(leash, 0)  # its end is reported unasked
+    poll.register(leash, select.POLLIN)
     if not poll.poll(None if timeout is None else min(timeout, LONGEST_WAIT) * 1000):
         if 'across' not in sys.modules:
             os._exit(1)
+        poll.poll()
+    if os.read(leash, 1) == DRAIN and _drain():
         poll.poll()
     end = time.monotonic() + (LONGEST_TIME if timeout is None else timeout)
     while time.monotonic() < end:
@@ -65,6 +70,18 @@ def _watch(leash: int, timeout: float | None) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(SIGNAL_PAUSE)
     os._exit(1)
+
+
+def _drain() -> bool:
+    """Let calls finish, then end the connection; False if there is none yet."""
+    loop = sys.modules.get('across._core.threads.main_loop')
+    # In a bare interpreter that is the client's version of the library, which may be another one.
+    link = getattr(getattr(loop, 'main_loop', None), 'only_link', None)
+    finish = getattr(link, 'finish', None)
+    if finish is None:
+        return False
+    finish(drain=True)
+    return True
 
 
 def _terminate(signum: int, frame: object) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from . import lifetime
 from .binding import BACKLOG, UnixSocketFile, bind_tcp, exposed_address, path_open_to_all
-from .handlers import SIGNAL_DELAY, ConnectionHandler, LocalConnectionHandler
+from .handlers import SIGNAL_DELAY, ConnectionHandler, LocalConnectionHandler, check_drain
 from .systemd import inherited_sockets
 
 if TYPE_CHECKING:
@@ -223,11 +223,20 @@ class Server:
         self._stop()
         self._handler.cancel()
 
-    def close(self) -> None:
+    def close(self, drain: float | None = 0.0) -> None:
         """Accept no more, and close all connections and the handler.
 
         Clients are told, unless :meth:`cancel` was called before. A second close does nothing.
+
+        Args:
+            drain: For how many seconds calls that are in flight may go on: they get their answers,
+                and each connection ends with its last one. None for no limit. What still runs then
+                ends with a :exc:`.DisconnectError`, as all does with 0.
+
+        Raises:
+            TypeError, ValueError: ``drain`` is no such number.
         """
+        check_drain(drain)
         self._stop()
         with self._closing:
             if self._thread is not threading.current_thread():
@@ -237,7 +246,14 @@ class Server:
             self._selector.close()
             for sock in (*self._sockets, self._wakeup, self._alarm):
                 sock.close()
-            self._handler.close()
+            try:
+                if drain != 0:
+                    self._handler.drain(drain)
+            except BaseException:  # a Ctrl-C, by somebody who has waited long enough
+                self._handler.cancel()
+                raise
+            finally:
+                self._handler.close()
 
     def __enter__(self) -> Server:
         return self

@@ -6,6 +6,10 @@ Layer: servers. Imports nothing of ours.
 from __future__ import annotations
 
 import abc
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Callable
 
 
 class Session(abc.ABC):
@@ -15,8 +19,17 @@ class Session(abc.ABC):
     """
 
     @abc.abstractmethod
-    def wait(self) -> None:
-        """Wait until it is over, and free what it holds."""
+    def watch(self, on_end: Callable[[], None]) -> None:
+        """Have a function called once it is over, and what it held is free. To be called once.
+
+        Raises:
+            RuntimeError: That would take a thread, and the system has no more of them; it is killed
+                instead, and ``on_end`` was called.
+        """
+
+    @abc.abstractmethod
+    def drain(self) -> None:
+        """Make it end when the calls that run are answered; does not wait for that."""
 
     @abc.abstractmethod
     def end(self) -> None:

@@ -7,6 +7,7 @@ call that is not pinned measures the scheduler.
 from __future__ import annotations
 
 import os
+import resource
 from typing import NamedTuple
 
 SAME = 'same core'
@@ -40,3 +41,9 @@ def pin(processor: int | None) -> None:
     """Keep this process, and the children it will have, on a processor."""
     if processor is not None:
         os.sched_setaffinity(0, {processor})
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process have as many descriptors as the system allows."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

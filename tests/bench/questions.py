@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
-from . import boot, concurrency, cost, gateways, import_time, latency, pipelining, throughput
+from . import (
+    accept,
+    boot,
+    concurrency,
+    cost,
+    gateways,
+    idle,
+    import_time,
+    latency,
+    pipelining,
+    throughput,
+)
 
 QUESTIONS = {
     module.QUESTION.name: module.QUESTION
-    for module in (latency, cost, throughput, boot, import_time, concurrency, pipelining, gateways)
+    for module in (
+        latency,
+        cost,
+        throughput,
+        boot,
+        import_time,
+        concurrency,
+        pipelining,
+        gateways,
+        accept,
+        idle,
+    )
 }

@@ -20,16 +20,20 @@ class Settings(NamedTuple):
         seconds: The time given to one figure of one sample.
         large_size: Of the large payloads, in bytes.
         calls: How many are pipelined.
+        idle: How many connections are idle while one of them is weighed.
+        held: How many connections are tried to be held.
     """
 
     rounds: int = 5
     seconds: float = 0.3
     large_size: int = 64 << 20
     calls: int = 10_000
+    idle: int = 1000
+    held: int = 10_000
 
 
 FULL = Settings()
-QUICK = Settings(rounds=3, seconds=0.1)
+QUICK = Settings(rounds=3, seconds=0.1, held=2000)
 
 
 class Goal(NamedTuple):

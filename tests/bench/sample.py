@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 
-from .placement import pin, processors
+from .placement import pin, processors, raise_descriptor_limit
 from .questions import QUESTIONS
 from .rows import Settings
 from .sides import environment
@@ -47,6 +47,7 @@ def main() -> None:
     question, side, placement, settings = sys.argv[1:]
     where = processors(placement)
     pin(where.client)
+    raise_descriptor_limit()
     figures = QUESTIONS[question].sample(side, where.server, Settings(*json.loads(settings)))
     print(json.dumps(figures))
 

@@ -21,7 +21,7 @@ def serve_floor(transport: str, address: str) -> None:
         floor.serve(floor.Wire(0, 1))
         return
     if transport == 'tcp':
-        listener = socket.create_server((address, 0), backlog=64)
+        listener = socket.create_server((address, 0), backlog=1024)
         announce(str(listener.getsockname()[1]))
     else:
         listener = socket.socket(socket.AF_UNIX)
@@ -66,6 +66,7 @@ def announce(line: str) -> None:
 def main() -> None:
     """Serve as the command line says."""
     side, transport, address, *processor = sys.argv[1:]
+    placement.raise_descriptor_limit()
     placement.pin(int(processor[0]) if processor else None)
     if side == 'floor':
         serve_floor(transport, address)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import socket
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import threading
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from . import floor, targets
 
@@ -102,6 +103,38 @@ class AcrossPeer:
             future.result()
 
 
+class Served(NamedTuple):
+    """A server in a process of its own.
+
+    Attributes:
+        pid: Of the process.
+        connect: Makes one more connection, which lasts as long as the server.
+    """
+
+    pid: int
+    connect: Callable[[], Peer]
+
+
+@contextmanager
+def served(side: str, transport: str, processor: int | None) -> Iterator[Served]:
+    """Start a server on a processor."""
+    with ExitStack() as stack:
+        address, pid = _start_server(side if side == ACROSS else FLOOR, transport, processor, stack)
+
+        def connect() -> Peer:
+            if side == ACROSS:
+                connection = _across_connection(transport, address)
+                connection.__enter__()
+                return AcrossPeer(connection)
+            return FloorPeer(
+                lambda: _floor_wire(transport, address, stack), pickled=side == PICKLED
+            )
+
+        yield Served(pid, connect)
+        if side == ACROSS:
+            os.kill(pid, signal.SIGKILL)  # not by thousands of goodbyes
+
+
 @contextmanager
 def connected(side: str, transport: str, processor: int | None) -> Iterator[Peer]:
     """Start a process on a processor, and connect to it."""
@@ -119,10 +152,16 @@ def _connect_across(transport: str, processor: int | None, stack: ExitStack) -> 
     if transport == 'pipe':
         script = _preamble(processor) + get_bios()
         return stack.enter_context(Connection.from_command([*BARE_PYTHON, '-c', script]))
-    address = _start_server('across', transport, processor, stack)
+    address, _ = _start_server('across', transport, processor, stack)
+    return stack.enter_context(_across_connection(transport, address))
+
+
+def _across_connection(transport: str, address: str) -> Connection:
+    from across import Connection
+
     if transport == 'tcp':
-        return stack.enter_context(Connection.from_tcp(LOCALHOST, int(address)))
-    return stack.enter_context(Connection.from_unix(address))
+        return Connection.from_tcp(LOCALHOST, int(address))
+    return Connection.from_unix(address)
 
 
 def _preamble(processor: int | None) -> str:
@@ -141,14 +180,14 @@ def _floor_connector(
         assert process.stdout
         wire = floor.Wire(process.stdout.fileno(), process.stdin.fileno())
         return lambda: wire
-    address = _start_server('floor', transport, processor, stack)
+    address, _ = _start_server('floor', transport, processor, stack)
+    return lambda: _floor_wire(transport, address, stack)
 
-    def connect() -> floor.Wire:
-        sock = _connect_socket(transport, address)
-        stack.callback(sock.close)
-        return floor.Wire(sock.fileno(), sock.fileno())
 
-    return connect
+def _floor_wire(transport: str, address: str, stack: ExitStack) -> floor.Wire:
+    sock = _connect_socket(transport, address)
+    stack.callback(sock.close)
+    return floor.Wire(sock.fileno(), sock.fileno())
 
 
 def _connect_socket(transport: str, address: str) -> socket.socket:
@@ -161,8 +200,10 @@ def _connect_socket(transport: str, address: str) -> socket.socket:
     return sock
 
 
-def _start_server(side: str, transport: str, processor: int | None, stack: ExitStack) -> str:
-    """Start a process that listens; return its port, or the path of its socket."""
+def _start_server(
+    side: str, transport: str, processor: int | None, stack: ExitStack
+) -> tuple[str, int]:
+    """Start a process that listens; return its port, or the path of its socket, and its pid."""
     address = LOCALHOST
     if transport == 'unix':
         folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -172,7 +213,7 @@ def _start_server(side: str, transport: str, processor: int | None, stack: ExitS
     line = process.stdout.readline().decode().strip()
     if not line:
         raise RuntimeError(f'the {side} server ended early')
-    return line
+    return line, process.pid
 
 
 def _start(

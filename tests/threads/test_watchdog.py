@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,6 +31,7 @@ class Ward:
     ) -> None:
         self._patience = patience
         self._when_asked = when_asked
+        self.resting = False
         self.ticks = 0
         self.times: list[float] = []
         self.critical = False
@@ -62,7 +64,7 @@ def fall_asleep(dog: Watchdog) -> None:
 
 
 def test_all_wards_are_looked_after(dog: Watchdog) -> None:
-    wards = [Ward(0), Ward(0), Ward()]
+    wards = [Ward(0), Ward(0), Ward(5 * MS)]
     for ward in wards:
         dog.add(ward)
     wait_until(lambda: all(ward.ticks > 2 for ward in wards))
@@ -111,35 +113,73 @@ def test_new_ward_ends_a_doze(dog: Watchdog) -> None:
     wait_until(lambda: ward.ticks)
 
 
-def test_dozing_watchdog_is_woken(dog: Watchdog) -> None:
-    ward = Ward()
+def test_resting_ward_is_roused_alone(dog: Watchdog) -> None:
+    ward, other = Ward(), Ward()
     dog.add(ward)
+    dog.add(other)
     fall_asleep(dog)
-    before = ward.ticks
-    dog.wake()
+    before, others = ward.ticks, other.ticks
+    assert ward.resting
+    dog.rouse(ward)
     wait_until(lambda: ward.ticks > before)
-    fall_asleep(dog)  # and dozes again
+    fall_asleep(dog)  # and rests again
+    assert ward.resting
+    assert other.ticks == others
 
 
-def test_watchdog_is_woken_while_it_is_about_to_doze(dog: Watchdog) -> None:
-    """Somebody frees a baton after its link was looked at: `dozing` tells that in time."""
+def test_ward_is_roused_while_it_is_about_to_rest(dog: Watchdog) -> None:
+    """Somebody frees a baton after its link was looked at: `resting` tells that in time."""
     armed: list[bool] = []
     seen: list[bool] = []
 
     def free_a_baton() -> None:
         if armed:
             armed.clear()
-            seen.append(dog.dozing)
-            dog.wake()
+            seen.append(ward.resting)
+            dog.rouse(ward)
 
     ward = Ward(when_asked=free_a_baton)
     dog.add(ward)
     fall_asleep(dog)
     before = ward.ticks
     armed.append(True)
-    dog.wake()
+    dog.rouse(ward)
     wait_until(lambda: ward.ticks == before + 2)
     assert seen == [True]
+
+
+def test_rousing_the_removed_does_no_harm(dog: Watchdog) -> None:
+    ward, other = Ward(), Ward()
+    dog.add(ward)
+    dog.add(other)
+    fall_asleep(dog)
+    before = ward.ticks
+    dog.remove(ward)
+    dog.rouse(ward)
+    dog.rouse(other)
+    wait_until(lambda: other.ticks > 1)
+    assert ward.ticks == before
+
+
+def test_removed_ward_is_not_kept_alive(dog: Watchdog) -> None:
+    ward = Ward(3600)
+    gone = weakref.ref(ward)
+    dog.add(ward)
+    dog.add(Ward())
+    fall_asleep(dog)
+    dog.remove(ward)
+    del ward
+    assert gone() is None
+
+
+def test_resting_wards_do_not_cost_the_ticks_of_others(dog: Watchdog) -> None:
+    resting, busy = Ward(), Ward(0)
+    dog.add(resting)
+    wait_until(lambda: resting.ticks)
+    before = resting.ticks
+    dog.add(busy)
+    wait_until(lambda: busy.ticks > 10)
+    assert resting.ticks == before
 
 
 def test_waking_again_and_again_does_no_harm(dog: Watchdog) -> None:
@@ -157,7 +197,7 @@ def test_impatient_ward_keeps_it_ticking(dog: Watchdog) -> None:
     patient, impatient = Ward(), Ward(0)
     dog.add(patient)
     dog.add(impatient)
-    wait_until(lambda: patient.ticks > 3)
+    wait_until(lambda: impatient.ticks > 3)
     dog.remove(impatient)
     fall_asleep(dog)
 
@@ -171,7 +211,7 @@ def test_patience_is_a_limit(dog: Watchdog) -> None:
 def test_doze_ends_by_itself(dog: Watchdog, monkeypatch: pytest.MonkeyPatch) -> None:
     """What finalizers left behind is sent some time, though they wake nobody."""
     monkeypatch.setattr(module, 'DOZE', 10 * MS)
-    ward = Ward()
+    ward = Ward(30 * MS)
     dog.add(ward)
     wait_until(lambda: ward.ticks > 3)
 

@@ -85,7 +85,7 @@ def test_set_by_a_signal_handler_that_interrupts_its_own_methods(wakeup: Wakeup)
     wakeup.fileno()
     previous = signal.signal(signal.SIGUSR1, lambda *_: wakeup.set())
     try:
-        with wakeup._lock:  # as if set() or close() had been interrupted
+        with wakeup.lock:  # as if set() or close() had been interrupted
             signal.raise_signal(signal.SIGUSR1)
         assert wakeup.wait(100 * MS)
     finally:
@@ -95,7 +95,7 @@ def test_set_by_a_signal_handler_that_interrupts_its_own_methods(wakeup: Wakeup)
 
 def test_abandon_where_a_vanished_thread_holds_the_lock(wakeup: Wakeup) -> None:
     wakeup.fileno()
-    lock = wakeup._lock
+    lock = wakeup.lock
     thread = threading.Thread(target=lock.acquire)  # ends without releasing it
     thread.start()
     thread.join()

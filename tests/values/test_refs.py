@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from across._core.values.proxies import Handle, Proxy
 from across._core.values.refs import ExportTable, ImportTable
+from support.ends import together
 from support.interleaving import in_background
 
 
@@ -214,16 +215,15 @@ def test_table_keeps_nothing_of_proxies_that_are_gone() -> None:
     assert owner.imports._proxies == {}
 
 
-def test_taking_while_another_thread_takes() -> None:
-    class Drained(deque[tuple[int, int]]):
-        """Shows an entry that is gone when it is to be popped."""
-
-        def __bool__(self) -> bool:
-            return True
-
+def test_taking_while_other_threads_take() -> None:
     owner = Owner()
-    owner.imports.dropped = Drained()
-    assert owner.imports.take_dropped() == []
+    owner.imports.dropped.extend((i, 1) for i in range(1000))
+
+    def take() -> list[tuple[int, int]]:
+        return [pair for _ in range(100) for pair in owner.imports.take_dropped()]
+
+    taken = [pair for pairs in together(take, take, take) for pair in pairs]
+    assert sorted(taken) == [(i, 1) for i in range(1000)]
 
 
 def test_handle_that_was_never_finished_gives_back_nothing() -> None:

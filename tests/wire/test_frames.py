@@ -22,6 +22,7 @@ from across._core.wire.frames import (
     PLAIN,
     READ_SIZE,
     RESULT,
+    SMALL_READ_SIZE,
     Frame,
     FrameDecoder,
     encode,
@@ -228,8 +229,26 @@ def test_large_frame_goes_straight_into_memory_of_its_own() -> None:
     assert memory.given == [(BYTES, len(b'payload')), (BYTES, len(data))]
     assert len(decoder.buffer) == len(data)  # one read can take it all
     (frame,) = feed(decoder, join(rest))
-    assert len(decoder.buffer) == READ_SIZE
+    assert len(decoder.buffer) == SMALL_READ_SIZE
     assert frame.buffers == [data]
+
+
+def test_read_buffer_grows_when_more_comes_and_shrinks_when_told() -> None:
+    decoder = FrameDecoder(Memory().allocate, None)
+    frames = [encode(CALL, i, 0, b'x' * 300) for i in range(20)]
+    assert len(decoder.buffer) == SMALL_READ_SIZE
+    decoder.buffer[:] = b''.join(frames)[:SMALL_READ_SIZE]
+    assert [frame.id for frame in decoder.received(SMALL_READ_SIZE)] == [0]
+    between = [decoder.is_between_frames]
+    assert len(decoder.buffer) > READ_SIZE - SMALL_READ_SIZE
+    rest = b''.join(frames)[SMALL_READ_SIZE:]
+    decoder.buffer[: len(rest)] = rest
+    assert [frame.id for frame in decoder.received(len(rest))] == list(range(1, 20))
+    assert [*between, decoder.is_between_frames] == [False, True]
+    assert len(decoder.buffer) == READ_SIZE
+    decoder.shrink()
+    assert len(decoder.buffer) == SMALL_READ_SIZE
+    assert [frame.id for frame in feed(decoder, frames[7] + frames[8])] == [7, 8]
 
 
 def test_large_frame_of_tables_only() -> None:

@@ -127,6 +127,16 @@ class Baton:
         with self.mutex:
             waiter.busy = False
 
+    def put_down(self) -> None:
+        """As :meth:`pass_on`, but tell nobody when it is left free: somebody else looks out."""
+        with self.mutex:
+            if self._room:
+                heir = next(iter(self._room))
+                heir.reading = True
+                self._wake_locked(heir)
+            else:
+                self.free = True
+
     def pass_on(self, waiter: Waiter | None = None) -> None:
         """Give the baton to who sleeps longest, else leave it free.
 

@@ -3,6 +3,9 @@
 It finds a reader for a connection where nobody reads, sends heartbeats, notices silence, and sends
 off what finalizers left behind. It never blocks on a peer, and runs no user code.
 
+Where nothing is due for a while it doesn't look: ten thousand idle connections cost it no more than
+their heartbeats.
+
 Layer: threads.
 """
 
@@ -11,16 +14,25 @@ from __future__ import annotations
 import _thread
 import threading
 import time
+from collections import deque
+from heapq import heappop, heappush
 
 from .cache import service_threads
 from .context import context
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Any, Protocol
 
     class Ward(Protocol):
-        """What the watchdog looks after."""
+        """What the watchdog looks after.
+
+        Attributes:
+            resting: The watchdog doesn't look before the time that `patience` told, and wants to
+                be told when something comes up, see :meth:`Watchdog.rouse`. Written by it only.
+        """
+
+        resting: bool
 
         def tick(self, now: float) -> None:
             """Do what is due; must neither block nor raise."""
@@ -33,24 +45,35 @@ if TYPE_CHECKING:
 TICK = 0.005
 # Otherwise: how late (seconds) references that were dropped are reported at most.
 DOZE = 0.5
+# What is due comes up to this late (seconds), so that many of them come together.
+GATHER = 0.02
 
 
 class Watchdog:
-    """Calls each ward's ``tick`` in turn, from a thread that ends with the last ward."""
+    """Calls each ward's ``tick`` when that is due, from a thread that ends with the last ward."""
 
     def __init__(self) -> None:
         self._mutex = _thread.allocate_lock()  # guards `_wards` and `_thread`
-        self._wards: dict[Ward, None] = {}
+        # All of them. One that rests has an entry in `_due`: when, a number to sort by, the ward;
+        # which is None once the entry is void.
+        self._wards: dict[Ward, list[Any] | None] = {}
         self._thread: threading.Thread | None = None
+        # Those whose rest is over; append and popleft are atomic.
+        self._roused: deque[Ward] = deque()
         # What the thread sleeps on; released at most once while it is held.
         self._wakeup = _thread.allocate_lock()
         self._wakeup.acquire()
-        #: The thread sleeps for long, and wants to be told when a baton is left free.
+        #: The thread sleeps for longer than a `TICK`.
         self.dozing = False
+        # These belong to the thread.
+        self._active: dict[Ward, None] = {}  # looked at with every tick
+        self._due: list[list[Any]] = []  # a heap
+        self._count = 0
 
     def add(self, ward: Ward) -> None:
         with self._mutex:
             self._wards[ward] = None
+            self._roused.append(ward)
             if self._thread is None:
                 thread = threading.Thread(target=self._watch, name='across-watchdog', daemon=True)
                 try:
@@ -63,10 +86,20 @@ class Watchdog:
 
     def remove(self, ward: Ward) -> None:
         with self._mutex:
-            self._wards.pop(ward, None)
+            entry = self._wards.pop(ward, None)
+            if entry is not None:
+                entry[2] = None  # keep no connection alive until then
             last = not self._wards
         if last:
             self.wake()
+
+    def rouse(self, ward: Ward) -> None:
+        """Look after a ward that rests. Takes no lock, as signal handlers call it, too."""
+        if ward.resting:
+            ward.resting = False
+            self._roused.append(ward)
+            if self.dozing:
+                self.wake()
 
     def wake(self) -> None:
         """End a doze. Cheap, and without effect, while the thread ticks anyway."""
@@ -84,23 +117,69 @@ class Watchdog:
         context.critical = True
         while True:
             with self._mutex:
-                wards = list(self._wards)
-                if not wards:
+                if not self._wards:
                     self._thread = None
+                    self._active.clear()
+                    self._due.clear()
+                    self._roused.clear()
                     return
-            now = time.monotonic()
+                now = time.monotonic()
+                self._gather_locked(now)
+                wards = list(self._active)
             for ward in wards:
                 ward.tick(now)
             service_threads.retry()
-            # First say that we doze, then look: who frees a baton does it the other way round.
-            self.dozing = True
-            pause = min(ward.patience() for ward in wards)
+            if wards:
+                self._let_rest(now, wards)
+                del wards, ward  # keep no connection alive while asleep
+            self._sleep()
+
+    def _gather_locked(self, now: float) -> None:
+        """Take those that were roused, and those that are due, to the active ones."""
+        for ward in [each for each in self._active if each not in self._wards]:
+            del self._active[ward]
+        while self._roused:
+            ward = self._roused.popleft()
+            if ward in self._wards:
+                entry = self._wards[ward]
+                if entry is not None:
+                    entry[2] = self._wards[ward] = None
+                self._active[ward] = None
+        while self._due and self._due[0][0] <= now:
+            ward = heappop(self._due)[2]
+            if ward is not None:
+                ward.resting = False
+                self._wards[ward] = None
+                self._active[ward] = None
+
+    def _let_rest(self, now: float, wards: list[Ward]) -> None:
+        for ward in wards:
+            # First say so, then look: who leaves something to do does it the other way round.
+            ward.resting = True
+            pause = ward.patience()
             if pause < TICK:
+                ward.resting = False
+                continue
+            del self._active[ward]
+            self._count += 1
+            entry = [now + pause, self._count, ward]
+            with self._mutex:
+                if ward in self._wards:
+                    self._wards[ward] = entry
+                    heappush(self._due, entry)
+
+    def _sleep(self) -> None:
+        pause = TICK
+        if not self._active:
+            pause = DOZE
+            if self._due:
+                pause = min(max(self._due[0][0] - time.monotonic(), GATHER), DOZE)
+            self.dozing = True
+            if self._roused:  # by somebody who didn't see that
                 self.dozing = False
-                pause = TICK
-            del wards, ward  # keep no connection alive while asleep
-            self._wakeup.acquire(timeout=min(pause, DOZE))
-            self.dozing = False
+                return
+        self._wakeup.acquire(timeout=pause)
+        self.dozing = False
 
 
 watchdog = Watchdog()

@@ -137,6 +137,14 @@ class Transport(abc.ABC):
         Threads: the reader role, with output left to send.
         """
 
+    def fileno(self) -> int:
+        """A descriptor that turns readable when there is something to receive; -1: there is none.
+
+        For one who waits for many transports at once, and whom :meth:`cancel` need not wake. What
+        was read ahead it does not tell of: it counts after :meth:`wait_readable` has said no.
+        """
+        return -1
+
     @abc.abstractmethod
     def cancel(self) -> None:
         """Make every present and future wait raise :exc:`Cancelled`. Never closes a descriptor.

@@ -34,6 +34,10 @@ _BACKLOG_PAUSE = 0.01
 class _SocketStream(StreamTransport):
     """What sockets of all kinds share."""
 
+    # A shutdown ends the polls of a socket: an open connection has one descriptor, not two.
+    _polls_wakeup = False
+    _writer_waits = False
+
     _receive: Callable[[memoryview], int]
     _send_one: Callable[[Buffer], int]
     _send_many: Callable[[list[Buffer]], int]
@@ -49,6 +53,7 @@ class _SocketStream(StreamTransport):
         self._receive = sock.recv_into
         self._send_one = sock.send
         self._send_many = sock.sendmsg
+        self._wakeup.close()  # it has a descriptor if connecting needed one
 
     # As for pipes: what was moved is stored before any signal handler can run.
     def receive_into(self, view: memoryview) -> int:
@@ -84,13 +89,30 @@ class _SocketStream(StreamTransport):
             return 0
         return sent[0]
 
-    def _close_files(self, *, shared: bool) -> None:
-        if not shared:
+    def wait_writable(self, timeout: float | None = None) -> bool:
+        self._writer_waits = True  # first: cancel() sets its flag, and then looks at this one
+        try:
+            self._check_cancelled()
+            return super().wait_writable(timeout)
+        finally:
+            self._writer_waits = False
+
+    def cancel(self) -> None:
+        super().cancel()
+        # What the peer was sent before reaches it, unless a message is cut off anyway.
+        self._shut_down(socket.SHUT_RDWR if self._writer_waits else socket.SHUT_RD)
+
+    def _shut_down(self, how: int) -> None:
+        with self._wakeup.lock:  # nobody closes it meanwhile
             for sock in self._files[:1]:
                 assert isinstance(sock, socket.socket)
-                # A child forked by other code may hold a copy: the peer shall see the end now.
                 with suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
+                    sock.shutdown(how)
+
+    def _close_files(self, *, shared: bool) -> None:
+        if not shared:
+            # A child forked by other code may hold a copy: the peer shall see the end now.
+            self._shut_down(socket.SHUT_RDWR)
         super()._close_files(shared=shared)
 
 

@@ -48,11 +48,13 @@ def _poll_nothing(timeout: float | None = None) -> list[tuple[int, int]]:
 class StreamTransport(Transport):
     """A transport over one or two descriptors; a subclass adds how to connect, receive and send."""
 
-    # Bound methods of prebuilt poll objects. There is one for each role, because a poll object
-    # refuses two threads at once.
+    # Bound methods of poll objects. There is one for each role, because a poll object refuses two
+    # threads at once. The last two are made when first needed.
     _poll_reading: Poll
-    _poll_writing: Poll
-    _poll_either: Poll
+    _poll_writing: Poll | None
+    _poll_either: Poll | None
+    # Whether a poll has to watch the wakeup, too, to be ended by it.
+    _polls_wakeup = True
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -74,11 +76,10 @@ class StreamTransport(Transport):
                 os.set_blocking(fd, False)
                 self._made_nonblocking.append(fd)
         self._poll_reading = self._make_poll(reading=True)
-        self._poll_writing = self._make_poll(writing=True)
-        self._poll_either = self._make_poll(reading=True, writing=True)
+        self._poll_writing = self._poll_either = None
 
     def _make_poll(self, *, reading: bool = False, writing: bool = False) -> Poll:
-        masks = {self._wakeup.fileno(): select.POLLIN}
+        masks = {self._wakeup.fileno(): select.POLLIN} if self._polls_wakeup else {}
         if reading:
             masks[self._in_fd] = select.POLLIN
         if writing:
@@ -105,13 +106,20 @@ class StreamTransport(Transport):
         return bool(ready)
 
     def wait_writable(self, timeout: float | None = None) -> bool:
+        if self._poll_writing is None:
+            self._poll_writing = self._make_poll(writing=True)
         ready = self._poll_writing(None if timeout is None else clamped(timeout))
         self._check_cancelled()
         return bool(ready)
 
     def wait_either(self, timeout: float | None = None) -> None:
+        if self._poll_either is None:
+            self._poll_either = self._make_poll(reading=True, writing=True)
         self._poll_either(None if timeout is None else clamped(timeout))
         self._check_cancelled()
+
+    def fileno(self) -> int:
+        return self._in_fd
 
     def cancel(self) -> None:
         self._wakeup.set()
@@ -121,8 +129,8 @@ class StreamTransport(Transport):
         self._wakeup.close()
 
     def abandon(self) -> None:
+        self._wakeup.abandon()  # first: whoever held its lock is gone
         self._close_files(shared=True)
-        self._wakeup.abandon()
 
     def _close_files(self, *, shared: bool) -> None:
         """Close the descriptors once.
@@ -130,7 +138,8 @@ class StreamTransport(Transport):
         Args:
             shared: The open files behind them stay in use by the parent process.
         """
-        files, self._files = self._files, ()
+        with self._wakeup.lock:
+            files, self._files = self._files, ()
         made_nonblocking, self._made_nonblocking = self._made_nonblocking, []
         self._in_fd = self._out_fd = -1
         self._poll_reading = self._poll_writing = self._poll_either = _poll_nothing

@@ -336,6 +336,9 @@ class TlsTransport(Transport):
 
     # ------------------------------------------------------------------------------- ending
 
+    def fileno(self) -> int:
+        return self._inner.fileno()
+
     def cancel(self) -> None:
         self._inner.cancel()
 

@@ -24,15 +24,16 @@ class Wakeup:
         is_set: Turns true before the descriptor turns readable; read-only.
     """
 
-    __slots__ = ('_closed', '_lock', '_read_fd', '_write_fd', 'is_set')
+    __slots__ = ('_closed', '_read_fd', '_write_fd', 'is_set', 'lock')
 
     def __init__(self) -> None:
         self.is_set = False
         self._read_fd = self._write_fd = -1
         self._closed = False
-        # Keeps set() from writing to a number that close() has just made somebody else's.
+        #: Keeps set(), and what else a transport does to wake its waits, from using a number that
+        #: close() has just made somebody else's.
         # Reentrant, because a signal handler that calls set() may interrupt any of the methods.
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
 
     def set(self) -> None:
         """Set it, for good.
@@ -40,7 +41,7 @@ class Wakeup:
         Threads: any, signal handlers too; does not block.
         """
         self.is_set = True
-        with self._lock:
+        with self.lock:
             # Each time: a first attempt may have been ended by the exception of a signal handler.
             if self._write_fd >= 0:
                 with suppress(BlockingIOError):
@@ -48,7 +49,7 @@ class Wakeup:
 
     def fileno(self) -> int:
         """The descriptor to poll for reading."""
-        with self._lock:
+        with self.lock:
             if self._read_fd < 0 and not self._closed:
                 self._open_locked()
         return self._read_fd
@@ -73,12 +74,12 @@ class Wakeup:
 
     def close(self) -> None:
         """Close the descriptors; setting it stays possible. Idempotent."""
-        with self._lock:
+        with self.lock:
             self._close_locked()
 
     def abandon(self) -> None:
         """Close the descriptors in a forked child, where a vanished thread may hold the lock."""
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._close_locked()
 
     def _close_locked(self) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections import deque
 from threading import RLock
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
@@ -110,7 +109,10 @@ class ImportTable:
         self._mutex = RLock()  # guards `_proxies`, and the counts in the proxies
         self._proxies: dict[int, weakref.ref[Any]] = {}
         #: Ids and counts that are to be reported to the owner. Appending is all a finalizer does.
-        self.dropped: deque[tuple[int, int]] = deque()
+        self.dropped: list[tuple[int, int]] = []
+
+    def __len__(self) -> int:
+        return len(self._proxies)
 
     def receive(self, ref_id: int, make: Callable[[], Any]) -> Any:
         """Take one reference: the proxy of the object, new or not.
@@ -132,13 +134,9 @@ class ImportTable:
 
     def take_dropped(self) -> list[tuple[int, int]]:
         """Ids and counts to report to the owner now."""
-        pairs: list[tuple[int, int]] = []
-        while self.dropped:
-            try:
-                pairs.append(self.dropped.popleft())
-            except IndexError:
-                break
         with self._mutex:
+            pairs = self.dropped[:]
+            del self.dropped[: len(pairs)]  # what finalizers add behind them stays
             for ref_id, _ in pairs:
                 weak = self._proxies.get(ref_id)
                 if weak is not None and weak() is None:

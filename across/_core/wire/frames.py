@@ -82,6 +82,8 @@ _PLAIN_STARTS = {bytes([kind]) + bytes(11): kind for kind in KINDS}
 
 # One read takes in this much. Frames that don't fit are received straight into memory of their own.
 READ_SIZE = 1 << 16
+# Before more has come at once, and while the connection is idle, this much.
+SMALL_READ_SIZE = 512
 
 if TYPE_CHECKING:
     Buffer = Union[bytes, bytearray, memoryview]
@@ -152,7 +154,7 @@ class FrameDecoder:
     def __init__(self, allocate: Allocate, max_size: int | None) -> None:
         self._allocate = allocate
         self.max_size = max_size
-        self._memory = bytearray(READ_SIZE)
+        self._memory = bytearray(SMALL_READ_SIZE)
         self._whole = memoryview(self._memory)
         self._start = self._end = 0  # what was read and not yet decoded
         #: Where the next bytes go.
@@ -203,7 +205,9 @@ class FrameDecoder:
                 payload = bytes(memory[body : body + size])
                 frames.append(_new_frame(Frame, (kind, id, parent, (), payload, ())))
             start = body + size
-        if start == end:
+        if end == len(memory) < READ_SIZE:
+            self._set_memory(READ_SIZE, memory[start:end])
+        elif start == end:
             self._start = self._end = 0
             self.buffer = self._whole
         else:
@@ -212,6 +216,24 @@ class FrameDecoder:
             self._start, self._end = 0, end - start
             self.buffer = self._whole[self._end :]
         return frames
+
+    @property
+    def is_between_frames(self) -> bool:
+        """Whether no frame has come in part."""
+        return self.large is None and not self._end
+
+    def shrink(self) -> None:
+        """Give memory back, between frames: nothing is expected for a while."""
+        if len(self._memory) > SMALL_READ_SIZE:
+            self._set_memory(SMALL_READ_SIZE, b'')
+
+    def _set_memory(self, size: int, head: bytes | bytearray) -> None:
+        """Replace the read buffer by one that begins with what is not yet decoded."""
+        self._memory = bytearray(size)
+        self._memory[: len(head)] = head
+        self._whole = memoryview(self._memory)
+        self._start, self._end = 0, len(head)
+        self.buffer = self._whole[len(head) :] if head else self._whole
 
     def _check(self, kind: int, n_buffers: int, n_refs: int, size: int) -> None:
         if kind not in KINDS:

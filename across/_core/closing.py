@@ -1,0 +1,64 @@
+"""The last steps of a link: the goodbye, and the release of what it holds.
+
+Layer: just below :mod:`.link`.
+"""
+
+from __future__ import annotations
+
+from .reader import SIGNAL_PAUSE
+from .states import CLOSING, OPEN
+from .threads.baton import Waiter
+from .threads.cache import service_threads
+from .threads.watchdog import watchdog
+from .wire.frames import GOODBYE, encode
+
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
+if TYPE_CHECKING:
+    from .link import Link
+
+
+def begin_closing(link: Link) -> bool:
+    """Want nothing more; False if that was so before."""
+    with link.ending:
+        if link.state != OPEN:
+            return False
+        link.state = CLOSING
+        link.reason = 'it was closed'
+    link.calls.fail_all()
+    return True
+
+
+def say_goodbye(link: Link) -> None:
+    """Tell the peer that we want nothing more, and wait until it agrees.
+
+    Raises:
+        DisconnectError: It can't be told.
+    """
+    timeout = link.options.timeout
+    begun = begin_closing(link)
+    farewell = link.calls.add_farewell()
+    if begun:
+        link.sender.send(encode(GOODBYE))
+    if not link.reader.wait(farewell, -1 if timeout is None else timeout):
+        link.log('WARNING', f'the peer did not answer our goodbye within {timeout:g} s')
+        link.transport.kill()
+
+
+def release(link: Link) -> None:
+    """Free what the link holds, once nobody uses it any more."""
+    watchdog.remove(link.pulse)
+    last = Waiter()
+    while not last.reading:
+        service_threads.run_stranded()  # one may hold the baton
+        link.reader.baton.take_or_sleep(last, SIGNAL_PAUSE)  # and keep it: nobody reads now
+    if link.reader.idle is not None:
+        link.reader.idle.leave()
+    link.sender.outbox.close()
+    if link.forwarding is not None:
+        link.forwarding.stop()
+    if link.made_importer is not None:
+        link.made_importer.uninstall()
+    if not link.clean:
+        link.transport.kill()
+    link.transport.close(link.options.timeout)
+    link.payloads.drop(link.exports.clear())
