@@ -398,7 +398,7 @@ def test_children_of_a_killed_server_end(path: Path, handler: str) -> None:
 
 @pytest.mark.parametrize('handler', WITH_CHILDREN)
 def test_children_of_a_killed_server_end_with_a_stopped_client(path: Path, handler: str) -> None:
-    options = 'Options(timeout=1)'
+    options = 'Options(timeout=2)'
     with running_server(path, handler, options) as server, running_client(str(path)) as client:
         pid = int(client.read_line())
         client.send_signal(signal.SIGSTOP)
