@@ -309,8 +309,8 @@ class Connection(Spawning):
         """Have a function called when the connection has ended, or soon if it has already.
 
         Args:
-            callback: Called once, with this connection, in a thread of the library that holds no
-                lock. What it raises is reported by :func:`threading.excepthook`.
+            callback: Called once, with this connection, in a thread of the library, with no lock
+                held. What it raises goes to :func:`threading.excepthook`.
         """
         from .ending import add_end_callback
 
@@ -319,8 +319,7 @@ class Connection(Spawning):
     def finish(self, *, drain: bool = True) -> None:
         """Begin to close the connection, and return at once.
 
-        It has ended when the peer has answered, which :meth:`wait` and :meth:`add_end_callback`
-        tell. :meth:`close` still has to be called, and frees what it holds.
+        It ends when the peer has answered. :meth:`close` still has to be called then.
 
         Args:
             drain: First let calls of the peer that run here finish, and have their answers. New
