@@ -309,8 +309,7 @@ class Connection(Spawning):
         """Have a function called when the connection has ended, or soon if it has already.
 
         Args:
-            callback: Called once, with this connection, in a thread of the library, with no lock
-                held. What it raises goes to :func:`threading.excepthook`.
+            callback: Called with this connection, in a thread of the library that holds no lock.
         """
         from .ending import add_end_callback
 
@@ -322,9 +321,8 @@ class Connection(Spawning):
         It ends when the peer has answered. :meth:`close` still has to be called then.
 
         Args:
-            drain: First let calls of the peer that run here finish, and have their answers. New
-                ones get an :exc:`OperationError`, unless made on behalf of a running one. All
-                other calls end with a :exc:`DisconnectError`.
+            drain: First let calls of the peer that run here have their answers; it can make new
+                ones on behalf of these only. Other calls end with a :exc:`DisconnectError`.
         """
         self._link.finish(drain)
 

@@ -80,7 +80,10 @@ def _drain() -> bool:
     finish = getattr(link, 'finish', None)
     if finish is None:
         return False
-    finish(drain=True)
+    try:
+        finish(drain=True)
+    except Exception:  # the client is gone, and code that was wanted for this with it
+        return False
     return True
 
 
