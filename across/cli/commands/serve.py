@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import warnings
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING, Any
 
 from across.cli import far
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from across import Options
     from across.servers import ConnectionHandler, Server
 
+# Seconds; service managers wait longer.
+DRAIN_TIME = 5.0
 SUMMARY = 'serve connections until interrupted'
 DETAILS = (
     'Accept connections on a TCP port or a Unix socket, until Ctrl-C or SIGTERM. Whoever can '
     'connect can run anything, with the rights of this user. A line on standard output tells when '
-    'it listens, and where.'
+    'it listens, and where. In the end calls that run may finish, for a time; a second Ctrl-C or '
+    'SIGTERM ends them.'
 )
 
 
@@ -42,7 +45,24 @@ def add_arguments(parser: ArgumentParser) -> None:
         'modules (the default); local: all clients in this process; bios: a bare interpreter for '
         'each client, which also gets the library from it',
     )
+    parser.add_argument(
+        '--drain',
+        metavar='SECONDS',
+        type=_seconds,
+        default=DRAIN_TIME,
+        help='for how long calls that run may go on in the end (%(default)g)',
+    )
     add_server_security(parser)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float('inf'):
+        raise ArgumentTypeError(f'must be a number of seconds, 0 or more, not {text!r}')
+    return seconds
 
 
 def run(args: Namespace) -> int:
@@ -59,15 +79,15 @@ def run(args: Namespace) -> int:
             events.wait()
         finally:
             notify('STOPPING=1')
-            _close(server, events)
+            _close(server, events, args.drain)
     return 0
 
 
-def _close(server: Server, events: Events) -> None:
+def _close(server: Server, events: Events, drain: float) -> None:
     """End all connections in order, or at once if another signal comes."""
 
     def close() -> None:
-        server.close()
+        server.close(drain)
         events.tell_done()
 
     closing = threading.Thread(target=close)
