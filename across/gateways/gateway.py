@@ -15,7 +15,7 @@ from across import AcrossError, DisconnectError
 from . import ends, worker
 from .channel import Channel
 from .connect import connect
-from .errors import HostNotFound, gone
+from .errors import GatewayGoneError, HostNotFound, gone
 from .sources import make_task
 from .spec import Spec
 
@@ -134,6 +134,8 @@ class Gateway:
 
     def start(self, task: Any) -> Channel:
         """Run a task over there; see :meth:`remote_exec`."""
+        if self._leaving.locked():
+            raise GatewayGoneError(f'the gateway {self.id} has been told to exit')
         try:
             stream = self.connection.open_stream()
             channel = self.adopt(stream)

@@ -294,6 +294,8 @@ def test_exit_ends_what_will_not_end(group: Group, monkeypatch: pytest.MonkeyPat
     gateway = group.makegateway()
     gateway.remote_exec('import time; time.sleep(1000)')
     gateway.exit()
+    with pytest.raises(GatewayGoneError, match='has been told to exit'):
+        gateway.remote_exec('pass')
     assert gateway.join(LIMIT)
     assert not psutil.pid_exists(gateway.info['pid'])
 
