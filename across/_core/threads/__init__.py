@@ -7,7 +7,8 @@ Knows nothing of messages. The locking order of the whole library, outermost fir
 2. the send lock of an :class:`.outbox.Outbox` (held over writes, which never wait while the holder
    is the reader);
 3. the mutex of a :class:`.baton.Baton` (never held over I/O, pickling or user code);
-4. the mutexes of the tables in ``values.refs``, and the outbox's counter.
+4. the mutexes of the tables in ``values.refs``, the outbox's counter, and the lock of a
+   :class:`.tls.TlsTransport` (held for one call of OpenSSL each time).
 
 A lock is only taken while holding none, or one further up. The lock that a waiting thread sleeps on
 belongs to that thread and is not part of the order: whoever takes a waiter out of the waiting

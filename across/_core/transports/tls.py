@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # How much is taken from the transport below at a time: some records.
 READ_SIZE = 1 << 16
+# How much is encrypted before it is written to there.
+BATCH_SIZE = 1 << 16
 # How often to read what nobody wants any more, at closing.
 _LAST_READS = 16
 
@@ -188,13 +190,24 @@ class TlsTransport(Transport):
             if not self._try_fetch():
                 return -1
         if self._has_first:
-            return self._take(view)
+            count = self._take(view, 0)
+            while count < len(view) and self._has_something() and self._has_first:
+                count = self._take(view[count:], count)
+            return count
         if self._failure is not None:
             raise self._failure
         return 0
 
-    def _take(self, view: memoryview) -> int:
-        """The byte that was decrypted ahead, and what is behind it in its record."""
+    def _take(self, view: memoryview, done: int) -> int:
+        """Receive the byte that was decrypted ahead, and what is behind it in its record.
+
+        Args:
+            view: Where to.
+            done: How much was received before.
+
+        Returns:
+            How much is received now.
+        """
         assert self._tls is not None
         with self._lock:
             behind = self._tls.pending()
@@ -203,15 +216,17 @@ class TlsTransport(Transport):
             try:
                 if count > 1:
                     self._tls.read(count - 1, view[1:count])
-                self.received = [count]
+                self.received = [done + count]
                 self._has_first = False
             except BaseException:
                 # OpenSSL gives all that it has, or nothing.
                 if count == 1 or self._tls.pending() < behind:
-                    self.received = [count]
+                    self.received = [done + count]
                     self._has_first = False
                 raise
-        return count
+            # It takes records one by one: where nothing is left, trying would cost an exception.
+            self._dry = not (self._incoming.pending or self._tls.pending())
+        return done + count
 
     def _has_something(self) -> bool:
         """Whether there is something to receive without looking at the transport below."""
@@ -305,8 +320,10 @@ class TlsTransport(Transport):
         self.sent = []
         if not self._outflow.flush():
             return 0
-        record = gather(buffers, self._ahead)
-        if len(record):
+        while self._ahead < BATCH_SIZE:
+            record = gather(buffers, self._ahead)
+            if not len(record):
+                break
             self._encrypt(record)
         if not self._outflow.flush():
             return 0

@@ -70,9 +70,8 @@ class Authentication:
         self._role = {True: SERVER, False: CLIENT, None: EITHER}[server_side]
         opening = _line(self._role, os.urandom(NONCE_SIZE) if nonce is None else nonce)
         self._opening = opening
-        self._lines: dict[
-            str, bytes
-        ] = {}  # the first line of each role, once that of the peer came
+        # The first line of each role, once that of the peer has come.
+        self._lines: dict[str, bytes] = {}
         self._proof: bytes | None = None  # the line with the peer's, once it has come
         self._decoder = GreetingDecoder()
         self._any = False
