@@ -138,6 +138,25 @@ def test_a_killed_peer_is_noticed_at_once(certificates: Certificates) -> None:
             assert isinstance(call.exception(), DisconnectError)
 
 
+def test_idle_connections_have_no_threads(certificates: Certificates) -> None:
+    """They park, and come back for a small message, a large one and the end."""
+    with encrypted(certificates) as both:
+        conns = both.client, both.server
+        for value in (b'small', bytes(3 * MIB)):
+            assert both.client.call(echo, value) == value
+            wait_until(lambda: all(map(is_parked, conns)), 'both ends to park', 10 * SECOND)
+            assert both.server.call(echo, value) == value
+        wait_until(lambda: all(map(is_parked, conns)), 'both ends to park', 10 * SECOND)
+        with at_once():
+            both.client.close()
+            both.server.wait()
+
+
+def is_parked(conn: Connection) -> bool:
+    idle = conn._link.reader.idle
+    return idle is not None and idle.parked
+
+
 def wait_for_ever() -> None:
     import across
 
