@@ -15,7 +15,7 @@ from .states import OPEN
 from .threads.baton import Waiter
 from .threads.cache import service_threads
 from .threads.context import context
-from .values.pickling import LARGE
+from .values.pickling import LARGE, Packed
 from .wire.frames import (
     CALL,
     CANCEL,
@@ -76,6 +76,7 @@ class Calls:
         if context.critical:
             raise interrupted_critical_section()
         handlers = link.handlers
+        unsent = _NONE
         outer, context.connection = context.connection, link
         try:
             if link.opening:
@@ -83,22 +84,27 @@ class Calls:
             if handlers.poster and type(func) is not str and handlers.poster == get_ident():
                 handlers.poster_waits = True
             call = PendingCall(next(self._ids))
-            frame, bulky, _ = self._pack(CALL, call.id, func, args, kwargs)
-            self.pending[call.id] = call
-            context.critical = True
+            frame, bulky, unsent = self._pack(CALL, call.id, func, args, kwargs)
             try:
+                self.pending[call.id] = call
+                context.critical = True
                 if link.state != OPEN:
                     raise link.disconnected()
+                unsent = _NONE
                 link.sender.send(frame, True, bulky)
                 link.reader.wait(call)
             except BaseException:
                 self._abandon(call)
                 raise
-            finally:
-                context.critical = False
+            context.critical = False
             if handlers.posts_arrived != handlers.posts_done and context.call is None:
                 handlers.run_posts()  # what came before the answer takes effect before it
             return self._unpack(call.frame)
+        except BaseException:  # of the function, or Ctrl-C anywhere above
+            context.critical = False
+            if unsent:
+                link.payloads.drop_exports(unsent)
+            raise
         finally:
             context.connection = outer
             if handlers.poster_waits and handlers.poster == get_ident():
@@ -113,13 +119,18 @@ class Calls:
         parent = 0
         if outer_call is not None and kind == CALL and outer_call.belongs_to(link):
             parent = outer_call.id
-        packed = link.payloads.pickling.dumps((func, args, kwargs), 'the call')
-        if isinstance(packed, bytes) and len(packed) <= link.send_limit:
-            return HEADER.pack(kind, 0, 0, len(packed), call_id, parent) + packed, False, _NONE
-        link.payloads.check_size(packed, 'arguments take')
-        assert not isinstance(packed, bytes)
-        parts = encode_parts(kind, call_id, parent, packed.payload, packed.buffers, packed.refs)
-        return parts, packed.size > LARGE, packed.exported
+        packed: bytes | Packed = b''
+        try:
+            packed = link.payloads.pickling.dumps((func, args, kwargs), 'the call')
+            if isinstance(packed, bytes) and len(packed) <= link.send_limit:
+                return HEADER.pack(kind, 0, 0, len(packed), call_id, parent) + packed, False, _NONE
+            link.payloads.check_size(packed, 'arguments take')
+            assert not isinstance(packed, bytes)
+            parts = encode_parts(kind, call_id, parent, packed.payload, packed.buffers, packed.refs)
+            return parts, packed.size > LARGE, packed.exported
+        except BaseException:
+            link.payloads.take_back(packed)
+            raise
 
     def _unpack(self, frame: Frame | None) -> Any:
         if frame is None:
@@ -169,6 +180,7 @@ class Calls:
         link = self._link
         if context.critical:
             raise interrupted_critical_section()
+        unsent = _NONE
         outer, context.connection = context.connection, link
         try:
             if link.opening:
@@ -177,26 +189,31 @@ class Calls:
             future = call.future = make(call)
             outer_call, context.call = context.call, None  # not part of it: it may outlive it
             try:
-                frame, bulky, _ = self._pack(CALL, call.id, func, args, kwargs)
+                frame, bulky, unsent = self._pack(CALL, call.id, func, args, kwargs)
             finally:
                 context.call = outer_call
-            self.pending[call.id] = call
-            context.critical = True
             try:
+                self.pending[call.id] = call
+                context.critical = True
                 if not link.is_up:
                     raise link.disconnected()
                 if unattended and type(frame) is bytes and len(frame) <= SMALL:
                     link.sender.send_soon(frame)
                 else:
+                    unsent = _NONE
                     link.sender.send(frame, True, bulky)
                 if unattended:
                     link.reader.find()
             except BaseException:
                 self._abandon(call)
                 raise
-            finally:
-                context.critical = False
+            context.critical = False
             return future
+        except BaseException:
+            context.critical = False
+            if unsent:
+                link.payloads.drop_exports(unsent)
+            raise
         finally:
             context.connection = outer
 
@@ -244,13 +261,18 @@ class Calls:
         link = self._link
         if context.critical:
             raise interrupted_critical_section()
+        unsent = _NONE
         outer, context.connection = context.connection, link
         try:
-            frame, _, exported = self._pack(POST, 0, func, args, {})
+            frame, _, unsent = self._pack(POST, 0, func, args, {})
             if not link.is_up:
-                link.payloads.drop_exports(exported)
                 raise link.disconnected()
+            unsent = _NONE
             link.sender.send(frame)
+        except BaseException:
+            if unsent:
+                link.payloads.drop_exports(unsent)
+            raise
         finally:
             context.connection = outer
 

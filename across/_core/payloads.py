@@ -64,6 +64,12 @@ class Payloads:
             self._link.streams.lose(objects)
         self.drop(objects)
 
+    def take_back(self, packed: bytes | Packed) -> None:
+        """Take back the references in what will not be sent; a second time does nothing."""
+        if not isinstance(packed, bytes):
+            exported, packed.exported = packed.exported, []
+            self.drop_exports(exported)
+
     def drop(self, objects: list[Any]) -> None:
         """Drop objects in a service thread: their finalizers are user code."""
         if objects:
@@ -99,8 +105,7 @@ class Payloads:
         link = self._link
         size = len(packed) if isinstance(packed, bytes) else packed.size
         if size > link.send_limit:
-            if not isinstance(packed, bytes):
-                self.drop_exports(packed.exported)
+            self.take_back(packed)
             raise OperationError(
                 f'the {what} {size} bytes, and {link.peer_name} accepts messages of up to '
                 f'{link.send_limit} bytes (option max_frame_size over there)'

@@ -56,7 +56,8 @@ class Packed:
         self.size = sum(map(len, self.payload)) + 8 * (len(self.refs) + len(self.buffers))
         self.size += sum(view.nbytes for _, view in self.buffers)
         session.chunks.clear()
-        session.exported, session.owned = [], []
+        session.pickler = None  # the two refer to each other
+        session.exported, session.owned = [], []  # last: until here the session has to drop them
 
 
 class Packing:
@@ -77,7 +78,7 @@ class Packing:
         self.owned: list[int] = []  # ids of the peer's objects
         self.earlier = 0, 0  # how many of both belong to values that were pickled before
         self.in_band = False  # whether large buffers stay in the stream, too
-        self.pickler = pickle.Pickler(self, 5, buffer_callback=self.keep_in_band)
+        self.pickler: Any = pickle.Pickler(self, 5, buffer_callback=self.keep_in_band)
 
     def keep_in_band(self, buffer: pickle.PickleBuffer) -> bool:
         """The pickler's buffer callback: large buffers leave the stream, small ones stay in it."""
@@ -105,8 +106,9 @@ class Packing:
 
     def discard(self) -> None:
         """Forget all; the pickler may be in any state, and must not keep objects alive."""
-        self.connection.drop_exports(self.exported)
-        del self.pickler
+        exported, self.exported = self.exported, []
+        self.connection.drop_exports(exported)
+        self.pickler = None
 
 
 class Unpacking:
@@ -151,25 +153,24 @@ class Pickling:
         chunks = session.chunks
         outer, context.session = context.session, session
         try:
-            if not self._pickle_by_reference(session, value):
-                session.undo()
-                self._pickle_by_value(session, value, root)
-        except BaseException:
+            try:
+                if not self._pickle_by_reference(session, value):
+                    session.undo()
+                    self._pickle_by_value(session, value, root)
+            finally:
+                context.session = outer
+            if len(chunks) != 1 or session.exported or session.owned:
+                return Packed(session)
+        except BaseException:  # also Ctrl-C: what it has exported must not stay
             session.discard()
             raise
-        finally:
-            context.session = outer
-        if len(chunks) == 1 and not session.exported and not session.owned:
-            payload: bytes = chunks.pop()
-            if len(payload) < _KEEP:
-                session.pickler.clear_memo()
-                self._idle.append(session)
-            else:
-                del session.pickler  # the two refer to each other
-            return payload
-        packed = Packed(session)
-        del session.pickler
-        return packed
+        payload: bytes = chunks.pop()
+        if len(payload) < _KEEP:
+            session.pickler.clear_memo()
+            self._idle.append(session)
+        else:
+            session.pickler = None  # the two refer to each other
+        return payload
 
     def dumps_parts(self, pack: Callable[[Callable[[Any], bytes]], Any], root: str) -> Packed:
         """Pickle what ``pack(dumps)`` makes of values that it pickles one by one with ``dumps``."""
