@@ -138,9 +138,13 @@ class Session:
         """The interpreter, as its own prompt would introduce it."""
         return f'Python {sys.version} on {sys.platform}'.replace('\n', ' ')
 
-    def interrupt(self) -> None:
-        """Raise `KeyboardInterrupt` in the code that runs, if any does."""
-        self._interruptible.interrupt()
+    def interrupt(self) -> bool:
+        """Raise `KeyboardInterrupt` in the code that runs, if any does.
+
+        Returns:
+            Whether that has to wait, as the code is reading or printing.
+        """
+        return self._interruptible.interrupt()
 
     # ----------------------------------------------------------------------------------- how
 

@@ -6,10 +6,11 @@ import io
 import os
 import select
 import sys
+from concurrent.futures import TimeoutError
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence
 
-from across import ref
+from across import AcrossError, ref
 
 from . import far
 from .errors import named
@@ -129,9 +130,13 @@ class Session:
 
     def _stop(self) -> None:
         """Interrupt the code, and wait until it has ended."""
-        answer = None
-        if not self.terminal.interrupt():
-            answer = self.connection.submit(far.Session.interrupt, self.far)
+        # Asked first, as it may know of this Ctrl-C, and be reading something new.
+        answer = self.connection.submit(far.Session.interrupt, self.far)
+        try:
+            if answer.result(STOP_TIME):
+                self.terminal.interrupt()
+        except (AcrossError, TimeoutError):
+            pass  # it has ended in that moment, or is very busy
         event = self._events.wait(STOP_TIME)
         if event is None:
             # It may have begun to read just then; that would have to be ended here.
@@ -140,8 +145,6 @@ class Session:
             event = self._events.wait()
         if event == INTERRUPTED:
             raise KeyboardInterrupt
-        if answer is not None:
-            answer.result()  # takes no time; the connection may be closed next
 
 
 @contextmanager

@@ -52,16 +52,22 @@ class Interruptible:
                 _raise_in(self._thread, None)
                 self._thread = 0
 
-    def interrupt(self) -> None:
-        """Interrupt the code, if any runs; from another thread."""
+    def interrupt(self) -> bool:
+        """Interrupt the code, if any runs; from another thread.
+
+        Returns:
+            Whether the code is in the library, so that it can be interrupted only after that.
+        """
         with self._mutex:
             if self._thread == threading.main_thread().ident:
-                if time.monotonic() - self._last > SAME_CTRL_C:
-                    signal.pthread_kill(self._thread, signal.SIGINT)
+                if time.monotonic() - self._last <= SAME_CTRL_C:
+                    return self._interrupted
+                signal.pthread_kill(self._thread, signal.SIGINT)
             elif self._shielded:
                 self._interrupted = True
             elif self._thread:
                 _raise_in(self._thread, KeyboardInterrupt)
+            return self._shielded
 
     def shield(self, func: Callable[..., Any], *args: Any) -> Any:
         """Call a function of the library in the middle of the code; an interrupt waits."""
@@ -177,14 +183,25 @@ def format_error(exc: BaseException) -> str:
     frames = exc.__traceback__
     while frames is not None and _is_ours(frames):
         frames = frames.tb_next
-    last = frames
-    while last is not None:
-        if last.tb_next is not None and _is_ours(last.tb_next):
-            last.tb_next = None  # how an interrupt, or what is printed, passes this module
-        last = last.tb_next
     if frames is not None and frames.tb_frame.f_globals.get('__name__') == 'codeop':
         frames = None  # it compiles what is typed; no frame of the code's own is involved
+    chain: list[BaseException | None] = [exc.with_traceback(frames)]
+    seen: set[int] = set()
+    while chain:
+        link = chain.pop()
+        if link is not None and id(link) not in seen:
+            seen.add(id(link))
+            _cut_off(link.__traceback__)
+            chain += [link.__cause__, link.__context__]
     return ''.join(traceback.format_exception(type(exc), exc, frames))
+
+
+def _cut_off(frames: TracebackType | None) -> None:
+    """Drop how an interrupt, or what is printed, came out of here."""
+    while frames is not None:
+        if frames.tb_next is not None and _is_ours(frames.tb_next):
+            frames.tb_next = None
+        frames = frames.tb_next
 
 
 def _is_ours(traceback: TracebackType) -> bool:
