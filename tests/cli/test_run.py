@@ -342,21 +342,27 @@ def test_at_every_version(script: Callable[..., str], interpreter: Interpreter) 
     assert result.err.endswith('ZeroDivisionError: division by zero\n')
 
 
-def test_program_in_every_version(script: Callable[..., str], interpreter: Interpreter) -> None:
-    """What argparse makes of the words differs between versions; no dependency is installed."""
+def run_with(interpreter: Interpreter, *words: str) -> tuple[int, str, str]:
+    """Run the program in an interpreter that has no dependencies installed."""
+    command = [interpreter.path, '-s', '-m', 'across', *words]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment())
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_scripts_in_every_version(script: Callable[..., str], interpreter: Interpreter) -> None:
+    """What argparse makes of the words differs between versions."""
     path = script('import sys; print(sys.argv[1:], sys.version_info[:2]); sys.exit(7)')
-
-    def run(*words: str) -> tuple[int, str, str]:
-        command = [interpreter.path, '-s', '-m', 'across', *words]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment())
-        return done.returncode, done.stdout, done.stderr
-
     arguments = ['-v', '--', '--debug', 'x']
-    assert run('run', 'local:', path, *arguments) == (7, f'{arguments} {interpreter.version}\n', '')
-    here = f'[] {sys.version_info[:2]}\n'
-    assert run('--debug', 'run', path, '--', *bare_command()) == (7, here, '')
-    assert run('exec', 'local:', '--', '-2') == (0, '-2\n', '')
-    assert run('exec', 'local:')[0] == 2
+    out = f'{arguments} {interpreter.version}\n'
+    assert run_with(interpreter, 'run', 'local:', path, *arguments) == (7, out, '')
+    words = ['--debug', 'run', path, '--', *bare_command()]
+    assert run_with(interpreter, *words) == (7, f'[] {sys.version_info[:2]}\n', '')
+
+
+def test_words_in_every_version(interpreter: Interpreter) -> None:
+    assert run_with(interpreter, 'exec', 'local:', '--', '-2') == (0, '-2\n', '')
+    assert run_with(interpreter, 'exec', '--on', 'local:', '--', '-2') == (0, 'local: -2\n', '')
+    assert run_with(interpreter, 'exec', 'local:')[0] == 2
 
 
 def test_arguments_ahead_of_a_command(script: Callable[..., str]) -> None:
