@@ -80,6 +80,7 @@ class Reader:
         self.stream_frames: deque[Frame] = deque()  # for the table of streams, which may come late
         self._found_late = False  # the watchdog found messages that nobody was reading
         self.idle: Idle | None = None  # None: it always keeps a thread
+        self._finder_comes = False  # a service thread is on its way to take the baton
         self._eager = 0  # how often to hand the baton to a service thread, rather than leave it
 
     def feed(self, data: bytes) -> None:
@@ -94,8 +95,15 @@ class Reader:
 
     def find(self) -> None:
         """Have a service thread read, if nobody does."""
-        if self.baton.free and self.baton.try_take():
-            service_threads.run(self.serve)
+        if self.baton.free and not self._finder_comes:
+            self._finder_comes = True
+            service_threads.run(self._serve_if_free)
+
+    def _serve_if_free(self) -> None:
+        # The baton is taken only here: Ctrl-C in the thread that looked for a reader loses nothing.
+        self._finder_comes = False
+        if self.baton.try_take():
+            self.serve()
 
     def look(self, stuck: bool) -> None:
         """What the watchdog does where nobody reads: find a reader if one is wanted.
@@ -103,6 +111,7 @@ class Reader:
         Args:
             stuck: Nobody has read for a whole tick.
         """
+        self._finder_comes = False
         if not self.baton.try_take():
             return
         try:

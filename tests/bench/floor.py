@@ -38,6 +38,9 @@ ANSWERS: list[Callable[[bytes], bytes]] = [
     _nap,
     _run_pickled,
 ]
+# Answered by as many messages as the number says, each with one item.
+NUMBERS, PICKLED_NUMBERS = 4, 5
+NUMBER = struct.Struct('!Q')
 KINDS: dict[Any, int] = {targets.noop: 0, targets.swallow: 0, targets.echo: 1, targets.nap: 2}
 PICKLED = 3
 
@@ -82,7 +85,19 @@ def serve(wire: Wire) -> None:
             kind, data = wire.receive_any()
         except (EOFError, ConnectionResetError):
             return
-        wire.send(kind, ANSWERS[kind](data))
+        if kind in (NUMBERS, PICKLED_NUMBERS):
+            send_numbers(wire, kind, NUMBER.unpack(data)[0])
+        else:
+            wire.send(kind, ANSWERS[kind](data))
+
+
+def send_numbers(wire: Wire, kind: int, count: int) -> None:
+    """Write a message for each item."""
+    for number in targets.numbers(count):
+        if kind == PICKLED_NUMBERS:
+            wire.send(kind, pickle.dumps(number, PICKLE_PROTOCOL))
+        else:
+            wire.send(kind, NUMBER.pack(number))
 
 
 def call_bare(wire: Wire, func: Callable[..., Any], *args: Any) -> Any:

@@ -12,6 +12,7 @@ from . import (
     import_time,
     latency,
     pipelining,
+    streams,
     throughput,
 )
 
@@ -25,6 +26,7 @@ QUESTIONS = {
         import_time,
         concurrency,
         pipelining,
+        streams,
         gateways,
         accept,
         idle,

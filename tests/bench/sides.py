@@ -51,6 +51,9 @@ class Peer(Protocol):
     def pipeline(self, count: int) -> None:
         """Begin so many no-ops, one by one, and then wait for all."""
 
+    def receive_numbers(self, count: int) -> None:
+        """Take so many items that are produced over there."""
+
 
 class FloorPeer:
     """Reached by blocking reads and writes. Each thread needs a connection of its own."""
@@ -73,6 +76,16 @@ class FloorPeer:
             self._send()
         reader.join()
 
+    def receive_numbers(self, count: int) -> None:
+        """Ask for them, then read as many messages."""
+        is_pickled = self._function is not floor.call_bare
+        kind = floor.PICKLED_NUMBERS if is_pickled else floor.NUMBERS
+        self._wire.send(kind, floor.NUMBER.pack(count))
+        for _ in range(count):
+            item = self._wire.receive()
+            if is_pickled:
+                pickle.loads(item)
+
     def _send(self) -> None:
         if self._function is floor.call_bare:
             self._wire.send(floor.KINDS[targets.noop])
@@ -90,7 +103,7 @@ class AcrossPeer:
     """Reached by one connection, however many threads call."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self.connection = connection
         self.call: Call = connection.call
 
     def call_of_thread(self) -> Call:
@@ -99,8 +112,13 @@ class AcrossPeer:
 
     def pipeline(self, count: int) -> None:
         """Submit, then wait for the futures."""
-        for future in [self._connection.submit(targets.noop) for _ in range(count)]:
+        for future in [self.connection.submit(targets.noop) for _ in range(count)]:
             future.result()
+
+    def receive_numbers(self, count: int) -> None:
+        """Iterate."""
+        for _ in self.connection.iterate(targets.numbers, count):
+            pass
 
 
 class Served(NamedTuple):

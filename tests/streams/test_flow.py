@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from across import Connection
-from across._core.streams.window import WINDOW_BYTES, WINDOW_ITEMS
-from across._core.wire.frames import CREDIT, ITEMS, NUMBER, encode
+from across._core.wire.frames import (
+    CREDIT,
+    ITEMS,
+    NUMBER,
+    WINDOW_BYTES,
+    WINDOW_ITEMS,
+    encode,
+)
 from support.ends import WORK, plain_peer, raised_by, run_work
 from support.peers import Pair
 from support.waiting import SECOND, wait_until
@@ -123,7 +129,7 @@ def test_peer_that_sends_without_credit() -> None:
     with plain_peer() as (conn, sock):
         stream = conn.open_stream()
         number = stream._route.key
-        sock.sendall(encode(ITEMS, number, WINDOW_ITEMS + 1, b'anything'))
+        sock.sendall(encode(ITEMS, number, 2 * WINDOW_ITEMS + 1, b'anything'))
         conn._link.reader.find()
         error = raised_by(stream.receive)
         assert 'more items of a stream than it may' in str(error)

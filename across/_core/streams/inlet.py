@@ -15,9 +15,8 @@ from collections import deque
 from ..errors import OperationError
 from ..states import OPEN
 from ..threads.context import context
-from ..wire.frames import CREDIT, ITEMS, NUMBER, Frame, encode
+from ..wire.frames import CREDIT, ITEMS, NUMBER, WINDOW_BYTES, WINDOW_ITEMS, Frame, encode
 from .waiting import Waiters
-from .window import WINDOW_BYTES, WINDOW_ITEMS
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
@@ -68,9 +67,9 @@ class Inlet:
         self._chunks: deque[Any] = deque()
         # Held by the thread that unpickles a frame, which is user code; nobody ever waits for it.
         self._token = _thread.allocate_lock()
-        # Room that the sender was not told of yet, and items that it was; belong to the token.
-        self._room_items = self._room_bytes = self._granted = 0
-        self._batched = False  # whether the last frame held several items: they come fast
+        # How many items and bytes were taken, in all, and what the sender was told; belong to the
+        # token.
+        self._items = self._bytes = self._told_items = self._told_bytes = 0
         self._received = 0  # items, in all; belongs to the reader
         #: Called after anything has changed.
         self.on_change: Callable[[], None] | None = None
@@ -103,7 +102,9 @@ class Inlet:
             item = self.poll()
             if item is not NOTHING:
                 return item
-            if not self.waiters.wait(self._may_go_on, deadline, self._batched):
+            if self._must_tell():
+                self._use_token(self._tell)
+            if not self.waiters.wait(self._may_go_on, deadline):
                 raise TimeoutError
 
     def poll(self) -> Any:
@@ -206,7 +207,6 @@ class Inlet:
                 values, broken = self._unpickle(*values)
         else:
             values, broken = self._unpickle([chunk], [0])
-        self._batched = len(values) > 1
         ready = iter(values)
         try:
             # Nothing that a signal handler could interrupt lies between the two.
@@ -236,18 +236,29 @@ class Inlet:
 
     def _grant(self, frame: Frame) -> None:
         """With the token: a frame was opened, which makes room for others."""
-        self._granted += frame.parent or 1
-        self._room_items += frame.parent or 1
-        self._room_bytes += _size(frame)
-        if self._room_items < WINDOW_ITEMS // 2 and self._room_bytes < WINDOW_BYTES // 2:
+        self._items += frame.parent or 1
+        self._bytes += _size(frame)
+        self._tell()
+
+    def _must_tell(self) -> bool:
+        return (
+            self._items - self._told_items >= WINDOW_ITEMS // 2
+            or self._bytes - self._told_bytes >= WINDOW_BYTES // 2
+        )
+
+    def _tell(self) -> None:
+        """With the token: tell the sender how much was taken, if it is worth it.
+
+        It may be told twice: so Ctrl-C amid this, which is made good later, does no harm.
+        """
+        if not self._must_tell() or self.ended or self.closed or self._link.state != OPEN:
             return
-        if self.ended or self.closed or self._link.state != OPEN:
-            return
-        payload = NUMBER.pack(self._room_items) + NUMBER.pack(self._room_bytes)
-        self._room_items = self._room_bytes = 0
+        items, size = self._items, self._bytes
         outer_critical, context.critical = context.critical, True
         try:
+            payload = NUMBER.pack(items) + NUMBER.pack(size)
             self._link.sender.try_send(encode(CREDIT, self._id, 0, payload))
+            self._told_items, self._told_bytes = items, size
         finally:
             context.critical = outer_critical
 
@@ -259,7 +270,7 @@ class Inlet:
             self.ended = True
         else:
             self._received += frame.parent or 1
-            if self._received - self._granted > WINDOW_ITEMS:
+            if self._received - self._items > 2 * WINDOW_ITEMS:  # Ctrl-C may make it miscount
                 self._link.fail('the peer sent more items of a stream than it may')
                 return False
         self._chunks.append(frame)

@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections import deque
 from threading import RLock
 
 from ..errors import DisconnectError, OperationError
 from ..states import OPEN
 from ..threads.context import context
 from ..values.pickling import Packed
-from ..wire.frames import END, ITEMS, encode, encode_parts
+from ..wire.frames import END, ITEMS, WINDOW_BYTES, WINDOW_ITEMS, encode, encode_parts
 from .flusher import TICK, flusher
 from .waiting import Waiters, deadline_of, refuse_in_critical_section
-from .window import WINDOW_BYTES, WINDOW_ITEMS
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
@@ -57,16 +55,16 @@ class Outlet:
         self._link = link
         self._id = id
         self._on_end = on_end
-        # Guards all but `_granted`, `stopped` and the waiters, which the reader of the connection
+        # Guards all but `_taken`, `stopped` and the waiters, which the reader of the connection
         # writes: it must not wait for a write. Reentrant, as a finalizer may send at any moment.
         self._lock = RLock()
         self._batch: list[Any] = []
         self._pickled: list[int] = []  # positions in the batch of what is pickled already
         self._size = 0  # of the batch, about
         self._began = self._last = 0.0  # when the batch was begun, and the last item sent
-        self._items, self._bytes = WINDOW_ITEMS, WINDOW_BYTES  # credit
-        self._granted: deque[tuple[int, int]] = deque()  # credit that was not looked at yet
-        self._count = 0  # items sent so far
+        self._items = self._bytes = 0  # sent so far
+        self._taken = 0, 0  # of those, as the other side says
+        self._item_limit, self._byte_limit = WINDOW_ITEMS, WINDOW_BYTES  # from when on to wait
         self._waiters = Waiters(link)
         self._end: Any = None  # the frame to end with, once the end is wanted
         self.ended = False  # the END was sent
@@ -94,7 +92,7 @@ class Outlet:
         self._check_open()
         outer, context.connection = context.connection, link
         try:
-            packed = link.payloads.pickling.dumps(item, f'item {self._count + 1}')
+            packed = link.payloads.pickling.dumps(item, f'item {self._items + 1}')
             link.payloads.check_size(packed, 'item takes')
         finally:
             context.connection = outer
@@ -112,11 +110,12 @@ class Outlet:
         deadline = deadline_of(timeout)
         while True:
             with self._lock:
-                if (self._items > 0 and self._bytes > 0) or self._take_credit():
+                if (
+                    self._items < self._item_limit and self._bytes < self._byte_limit
+                ) or self._may_go_on():
                     if self._end is not None or self.stopped or self._link.state != OPEN:
                         self._check_open()
-                    self._items -= 1
-                    self._count += 1
+                    self._items += 1
                     if is_pickled and type(entry) is not bytes:
                         self._send_alone(entry)
                         return
@@ -140,21 +139,22 @@ class Outlet:
                     return
                 self._check_open()
                 self._flush(True)
-            if not self._waiters.wait(self._may_go_on, deadline):
+            if not self._waiters.wait(self._is_news, deadline):
                 raise TimeoutError(
                     f'the other side of the stream made no room for an item within {timeout:g} s'
                 )
 
-    def _take_credit(self) -> bool:
-        """With the lock: whether there is credit, what was granted meanwhile included."""
-        while self._granted:
-            items, size = self._granted.popleft()
-            self._items += items
-            self._bytes += size
-        return self._items > 0 and self._bytes > 0
+    def _may_go_on(self) -> bool:
+        """With the lock: whether there is credit, now that the other side has taken so much."""
+        items, size = self._taken
+        self._item_limit, self._byte_limit = WINDOW_ITEMS + items, WINDOW_BYTES + size
+        return self._items < self._item_limit and self._bytes < self._byte_limit
 
-    def _may_go_on(self) -> object:
-        return self._granted or self.stopped or self._end is not None or self._link.state != OPEN
+    def _is_news(self) -> bool:
+        if self.stopped or self._end is not None or self._link.state != OPEN:
+            return True
+        items, size = self._taken
+        return self._items < WINDOW_ITEMS + items and self._bytes < WINDOW_BYTES + size
 
     def _check_open(self) -> None:
         if self._link.state != OPEN:
@@ -167,7 +167,7 @@ class Outlet:
     def _send_alone(self, packed: Packed) -> None:
         """With the lock: send an item that has large buffers, or refers to something."""
         self._flush(True)
-        self._bytes -= packed.size
+        self._bytes += packed.size
         parts = encode_parts(ITEMS, self._id, 0, packed.payload, packed.buffers, packed.refs)
         self._last = _now()
         # Buffers must not change under way: this returns once they are written.
@@ -211,7 +211,7 @@ class Outlet:
             payload = batch[0] if pickled else pickle.dumps(batch[0], 5)
         else:
             payload = pickle.dumps((batch, pickled) if pickled else batch, 5)
-        self._bytes -= len(payload)
+        self._bytes += len(payload)
         return encode(ITEMS, self._id, count, payload)
 
     def _write(self, frame: Any, may_block: bool, flushed: bool) -> None:
@@ -279,8 +279,8 @@ class Outlet:
     # -------------------------------------------------------------- what the reader calls
 
     def grant(self, items: int, size: int) -> bool:
-        """The other side has room for more; whether a sleeping thread was woken."""
-        self._granted.append((items, size))
+        """The other side has taken so much in all; whether a sleeping thread was woken."""
+        self._taken = items, size
         return self._waiters.wake()
 
     def stop(self, why: str) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Generator
 from types import CoroutineType
 
-from ..execution import run_coroutine
 from ..threads.context import context
 from .outlet import Outlet
 from .table import STOPPED, streams_of
@@ -45,11 +44,14 @@ def produce(link: Link, func: Callable[..., Any], args: Any, kwargs: Any) -> Non
 
 def _send_all(outlet: Outlet, func: Callable[..., Any], args: Any, kwargs: Any) -> None:
     result = func(*args, **kwargs)
-    if type(result) is CoroutineType:
-        result = run_coroutine(result)
-    if isinstance(result, AsyncIterable):
-        run_coroutine(_send_asynchronous(outlet, result))
-        return
+    if isinstance(result, (CoroutineType, AsyncIterable)):
+        from ..execution import run_coroutine
+
+        if type(result) is CoroutineType:
+            result = run_coroutine(result)
+        if isinstance(result, AsyncIterable):
+            run_coroutine(_send_asynchronous(outlet, result))
+            return
     try:
         iterator = iter(result)
     except TypeError as exc:

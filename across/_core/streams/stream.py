@@ -120,6 +120,9 @@ class Stream:
         return self
 
     def __next__(self) -> Any:
+        if self._callback is None:
+            for item in self._inlet.ready:
+                return item
         item = self._take(None)
         if item is OVER:
             raise StopIteration

@@ -5,9 +5,9 @@ Layer: just below :mod:`..connection`.
 
 from __future__ import annotations
 
+import _thread
 import threading
 import time
-from _thread import get_ident
 
 from ..calls import PendingCall, interrupted_critical_section
 from ..reader import SIGNAL_PAUSE
@@ -15,12 +15,15 @@ from ..threads.context import context
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import Any, Callable
 
     from ..link import Link
 
 _MAIN = threading.main_thread().ident
 _NO_CALL = -1  # no frame has this id
+
+# The least time (seconds) that the main thread gives the one that reads for it.
+_SHORTEST_WAIT = 0.002
 
 
 def deadline_of(timeout: float | None) -> float | None:
@@ -34,6 +37,26 @@ def refuse_in_critical_section() -> None:
         raise interrupted_critical_section()
 
 
+class _Sleeper:
+    """The main thread, which lets a service thread read.
+
+    Items come often. Where Ctrl-C is raised while a frame is being taken in, nobody knows what
+    became of it, and the connection would be lost.
+    """
+
+    __slots__ = ('lock',)
+
+    def __init__(self) -> None:
+        self.lock = _thread.allocate_lock()  # released to wake the thread
+        self.lock.acquire()
+
+    def wake(self) -> None:
+        try:
+            self.lock.release()
+        except RuntimeError:
+            pass  # it was released before
+
+
 class Waiters:
     """The threads that wait for one half of a stream.
 
@@ -45,48 +68,69 @@ class Waiters:
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._waiting: list[PendingCall] = []  # append, remove and copying are atomic
+        self._waiting: list[Any] = []  # append, remove and copying are atomic
 
     def wake(self) -> bool:
         """Wake all of them; whether one may have been asleep."""
         woke = False
         for waiter in self._waiting[:]:
-            woke = woke or not waiter.reading
-            self._link.reader.baton.finish(waiter)
+            if type(waiter) is _Sleeper:
+                woke = True
+                waiter.wake()
+            else:
+                woke = woke or not waiter.reading
+                self._link.reader.baton.finish(waiter)
         return woke
 
-    def wait(
-        self, ready: Callable[[], object], deadline: float | None, much_comes: bool = False
-    ) -> bool:
+    def wait(self, ready: Callable[[], object], deadline: float | None) -> bool:
         """Wait until woken, unless ``ready()``; read meanwhile if nobody else does.
 
         Args:
             deadline: In monotonic time; None for none. One that is over still lets through what
                 has arrived already.
-            much_comes: Frames follow each other closely. Then a service thread reads in place of
-                the main thread: where Ctrl-C is raised while a frame is being taken in, nobody
-                knows what became of it.
 
         Returns:
             False if the deadline came first.
         """
-        waiter = PendingCall(_NO_CALL)
+        is_main = _thread.get_ident() == _MAIN
+        waiter: Any = _Sleeper() if is_main else PendingCall(_NO_CALL)
         outer_critical, context.critical = context.critical, True
         try:
             self._waiting.append(waiter)
-            if much_comes and get_ident() == _MAIN:
-                self._link.reader.find()
-            while not waiter.done and not ready():
-                if deadline is None:
-                    self._link.reader.wait(waiter)
-                    break
-                left = max(0.0, deadline - time.monotonic())
-                if not self._link.reader.wait(waiter, min(left, SIGNAL_PAUSE)) and not left:
-                    return bool(waiter.done or ready())
+            wait = self._sleep if is_main else self._read
+            return wait(waiter, ready, deadline)
         finally:
             context.critical = outer_critical
             if waiter in self._waiting:  # else Ctrl-C came first
                 self._waiting.remove(waiter)
+
+    def _read(
+        self, waiter: PendingCall, ready: Callable[[], object], deadline: float | None
+    ) -> bool:
+        reader = self._link.reader
+        while not waiter.done and not ready():
+            if deadline is None:
+                reader.wait(waiter)
+                break
+            left = max(0.0, deadline - time.monotonic())
+            if not reader.wait(waiter, min(left, SIGNAL_PAUSE)) and not left:
+                return bool(waiter.done or ready())
+        return True
+
+    def _sleep(
+        self, sleeper: _Sleeper, ready: Callable[[], object], deadline: float | None
+    ) -> bool:
+        reader = self._link.reader
+        while not ready():
+            reader.find()
+            pause = SIGNAL_PAUSE
+            if deadline is not None:
+                left = deadline - time.monotonic()
+                pause = min(max(left, _SHORTEST_WAIT), SIGNAL_PAUSE)
+                if not sleeper.lock.acquire(timeout=pause) and left <= pause:
+                    return bool(ready())
+            else:
+                sleeper.lock.acquire(timeout=pause)
         return True
 
     def forget(self) -> None:

@@ -2,12 +2,14 @@
 
 Knows nothing of messages. The locking order of the whole library, outermost first:
 
-1. the lock that keeps posts in order (``handlers``; the only one held over user code), and the one
-   that keeps forwarded output in order (``forwarding``);
+1. the lock that keeps posts in order (``handlers``; the only one held over user code), the one that
+   keeps forwarded output in order (``forwarding``), and that of a stream's outlet (held over
+   writes, like the next one);
 2. the send lock of an :class:`.outbox.Outbox` (held over writes, which never wait while the holder
    is the reader);
-3. the mutex of a :class:`.baton.Baton` (never held over I/O, pickling or user code);
-4. the mutexes of the tables in ``values.refs``, the outbox's counter, and the lock of a
+3. the mutex of a link's table of streams;
+4. the mutex of a :class:`.baton.Baton` (never held over I/O, pickling or user code);
+5. the mutexes of the tables in ``values.refs``, the outbox's counter, and the lock of a
    :class:`.tls.TlsTransport` (held for one call of OpenSSL each time).
 
 A lock is only taken while holding none, or one further up. The lock that a waiting thread sleeps on

@@ -36,8 +36,8 @@ kind                  payload
 :data:`ITEMS`         items of a stream. Number 0: one, pickled. Number n: n of them, as a pickled
                       list, or as a pickled pair of such a list and the positions in it of those
                       that are ``bytes`` which hold a pickle of their own
-:data:`CREDIT`        pairs of u64: so many more items, and so many more bytes of frame bodies, may
-                      be sent
+:data:`CREDIT`        two u64: how many items, and bytes of frame bodies, were taken so far. The
+                      sender may be ahead of that by the window below
 :data:`END`           the pickled exception that ended the stream, as plain data; empty for none.
                       The sender sends no more items. Number 1: the other end never arrived, and is
                       to be forgotten
@@ -71,6 +71,10 @@ KINDS = frozenset(range(1, 13))
 
 #: What a buffer becomes at the receiver: any writable buffer, a ``bytes`` or a ``bytearray``.
 PLAIN, BYTES, BYTEARRAY = range(3)
+
+#: How much of a stream may be sent and not yet taken: items, and bytes of frame bodies. The last
+#: item may go beyond that, as it may have any size.
+WINDOW_ITEMS, WINDOW_BYTES = 1024, 1 << 19
 
 HEADER = struct.Struct('<BxxxIIQQQ')
 HEADER_SIZE = HEADER.size
