@@ -15,15 +15,14 @@ def work(stream):
 
 
 def main():
-    with Connection.from_command(COMMAND) as conn:
-        with conn.open_stream() as stream:
-            done = conn.submit(work, stream)  # the other end travels along
-            for job in range(1, 4):
-                stream.send(job)
-            stream.end()  # no more jobs; results still come
-            for job, result in stream:
-                print(job, 'gives', result)
-            done.result()  # raises what went wrong over there
+    with Connection.from_command(COMMAND) as conn, conn.open_stream() as stream:
+        done = conn.submit(work, stream)  # the other end travels along
+        for job in range(1, 4):
+            stream.send(job)
+        stream.end()  # no more jobs; results still come
+        for job, result in stream:
+            print(job, 'gives', result)
+        done.result()  # raises what went wrong over there
 
 
 if __name__ == '__main__':

@@ -577,3 +577,12 @@ def test_stream_is_a_public_name() -> None:
     assert Stream.__module__ == 'across'
     with pytest.raises(AttributeError, match='has no attribute'):
         across.Streams
+
+
+def test_end_that_arrives_when_all_is_over(pair: Pair) -> None:
+    stream = pair.near.open_stream()
+    future = pair.near.submit(keep, stream)
+    stream.close()
+    future.result(LIMIT)
+    ARRIVED.pop()
+    wait_until(lambda: holds_no_stream(pair.near), 'the ticket to be released')

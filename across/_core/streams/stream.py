@@ -296,9 +296,8 @@ def unpack_stream(number: int, ticket_id: int) -> Stream:
     """Unpickle a stream of the peer: its other end."""
     session = context.session
     link = session.connection
-    route = streams_of(link).arrive(number)
+    route = streams_of(link).arrive(number, ticket_id)
     session.taken[ticket_id] = session.taken.get(ticket_id, 0) + 1
-    route.ticket_id = ticket_id
     return Stream(link, route)
 
 

@@ -124,21 +124,25 @@ class Streams:
         key = next(self._numbers) << SHIFT | OPENED_BY_RECEIVER
         return self._add(Route(self, key, True, True))
 
-    def arrive(self, number: int) -> Route:
+    def arrive(self, number: int, ticket_id: int) -> Route:
         """The end of a stream that the peer opened.
+
+        Args:
+            ticket_id: Of the reference that this end holds from now on until it is over.
 
         Raises:
             OperationError: It has arrived before.
         """
         key = number << SHIFT
         route = Route(self, key, True, True)
+        route.ticket_id = ticket_id
         with self._mutex:
             if self._was_seen(number):
                 raise OperationError('this end of a stream has arrived before')
             self._see(number)
             self._add(route)
-            woke = [self._hand_over(route, frame) for frame in self._early.pop(key, ())]
-        del woke
+            for frame in self._early.pop(key, ()):
+                self._hand_over(route, frame)
         if route.outlet is not None and route.outlet.stopped:
             route.outlet.end_soon()
         return route
