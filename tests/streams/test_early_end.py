@@ -251,6 +251,16 @@ def test_items_that_arrived_come_before_the_error(pair: Pair, watched: Watched) 
     assert [next(iterator) for _ in range(49)] == list(range(1, 50))
 
 
+def test_producer_that_closes_the_connection_is_no_end(pair: Pair, watched: Watched) -> None:
+    iterator = pair.near.iterate(run_work)
+    assert next(iterator) == 0
+    wait_until(lambda: watched.yielded > 1000, 'the producer to use up its credit')
+    pair.far.close()
+    assert watched.closed.wait(5 * SECOND)
+    with pytest.raises(DisconnectError):
+        list(iterator)
+
+
 def test_close_while_a_thread_waits_for_an_item(pair: Pair) -> None:
     def silent() -> Iterator[int]:
         while not current_call().cancelled:

@@ -561,6 +561,22 @@ def test_end_of_the_connection_wakes_all(how: str) -> None:
         assert [type(error) for error in errors] == [DisconnectError] * 4
 
 
+def test_end_of_a_closed_connection_is_no_end_of_items(pair: Pair, ends: Ends) -> None:
+    def send() -> None:
+        with ends.far:
+            _send_for_ever(ends.far)
+
+    errors: list[Any] = []
+    thread = threading.Thread(target=lambda: errors.append(raised_by(send)))
+    thread.start()
+    wait_until(lambda: someone_waits(ends.far._outlet._waiters))
+    pair.far.close()
+    thread.join()
+    assert isinstance(errors[0], DisconnectError)
+    with pytest.raises(DisconnectError):
+        list(ends.near)
+
+
 def test_connection_of_a_stream(pair: Pair, ends: Ends) -> None:
     assert ends.near.connection is pair.near
     assert ends.far.connection is pair.far

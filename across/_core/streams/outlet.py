@@ -244,8 +244,7 @@ class Outlet:
             number: Of the END.
         """
         if self._end is None:
-            self._end = [encode(END, self._id, number)]
-            self._waiters.wake()
+            self._want_end([encode(END, self._id, number)])
         self.flush_late()
 
     def _begin_end(self, packed: bytes | Packed | None) -> bool:
@@ -255,11 +254,17 @@ class Outlet:
                 self._link.payloads.drop_exports(packed.exported)
             return False
         if isinstance(packed, Packed):
-            self._end = encode_parts(END, self._id, 0, packed.payload, packed.buffers, packed.refs)
+            parts = encode_parts(END, self._id, 0, packed.payload, packed.buffers, packed.refs)
+            self._want_end(parts)
         else:
-            self._end = [encode(END, self._id, 0, packed or b'')]
-        self._waiters.wake()
+            self._want_end([encode(END, self._id, 0, packed or b'')])
         return True
+
+    def _want_end(self, frame: list[Any]) -> None:
+        """Take note of the END that is to be sent."""
+        # Items may be lost when the link ends: the other side must not take that for the end.
+        self._end = frame if self._link.state == OPEN else _SENT
+        self._waiters.wake()
 
     def _finish(self, may_block: bool) -> None:
         """With the lock: send what there is, and the END if it is wanted."""
