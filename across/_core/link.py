@@ -41,6 +41,9 @@ FORKED = 'this process was forked from the one that has it'
 DROPPED = 'it was dropped: nobody refers to it any more'
 
 
+PEER_LEFT = 'the peer closed the connection'
+
+
 class Link:
     """One live peer.
 
@@ -76,6 +79,7 @@ class Link:
         self.reason = ''
         self.cause: BaseException | None = None
         self.clean = False
+        self.peer_left = False  # it said goodbye
 
         self.exports = ExportTable()
         self.imports = ImportTable()
@@ -268,6 +272,8 @@ class Link:
                 return
             if self.state == CLOSING:  # how a link ends that was to end is of no interest
                 reason, cause, clean = self.reason, None, True
+            if self.peer_left:  # a thread that sends may notice it before the reader says so
+                reason, cause, clean = PEER_LEFT, None, True
             self.reason, self.cause, self.clean = reason, cause, clean
             self.state = CLOSED
             callbacks, self.end_callbacks = self.end_callbacks, None

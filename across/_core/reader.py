@@ -404,6 +404,7 @@ class Reader:
             self._link.payloads.release(zip(numbers[::2], numbers[1::2]))
         elif kind == GOODBYE:
             if self._link.state == OPEN:
+                self._link.peer_left = True
                 self._link.sender.try_send(encode(GOODBYE))
             self._link.fail('the peer closed the connection', clean=True)
         return False

@@ -15,6 +15,7 @@ import pytest
 from across import Connection, DisconnectError, Options, current_call, get_connection, ref
 from support.ends import WORK, at_once, bare_peer, run_work
 from support.ends import pair as connections
+from support.interpreters import bare_command
 from support.peers import Pair, connected_pair
 from support.waiting import SECOND, wait_until
 
@@ -259,6 +260,13 @@ def test_producer_that_closes_the_connection_is_no_end(pair: Pair, watched: Watc
     assert watched.closed.wait(5 * SECOND)
     with pytest.raises(DisconnectError):
         list(iterator)
+
+
+def test_iterator_keeps_its_connection_alive() -> None:
+    iterator = Connection.from_command(bare_command()).iterate(range, 5000)
+    gc.collect()
+    assert list(iterator) == list(range(5000))
+    iterator._connection.close()
 
 
 def test_close_while_a_thread_waits_for_an_item(pair: Pair) -> None:

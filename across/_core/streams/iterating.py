@@ -28,10 +28,11 @@ class RemoteIterator:
     """
 
     __module__ = 'across'
-    __slots__ = ('__weakref__', '_inlet', '_link', '_over', '_route')
+    __slots__ = ('__weakref__', '_connection', '_inlet', '_link', '_over', '_route')
 
     def __init__(self, link: Link, route: Route) -> None:
         assert route.inlet is not None
+        self._connection = link.owner  # stays alive as long as its iterators
         self._link = link
         self._route = route
         self._inlet: Inlet = route.inlet

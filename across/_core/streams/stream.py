@@ -38,12 +38,15 @@ class Stream:
     """
 
     __module__ = 'across'
-    __slots__ = ('__weakref__', '_callback', '_inlet', '_link', '_outlet', '_route')
+    __slots__ = (
+        *('__weakref__', '_callback', '_connection', '_inlet', '_link', '_outlet', '_route'),
+    )
 
     def __init__(self, link: Link, route: Route) -> None:
         assert route.inlet is not None
         assert route.outlet is not None
         self._callback: Callback | None = None
+        self._connection = link.owner  # stays alive as long as its streams
         self._link = link
         self._inlet = route.inlet
         self._outlet = route.outlet
@@ -250,7 +253,7 @@ class Stream:
     @property
     def connection(self) -> Any:
         """The connection that the stream belongs to."""
-        return self._link.owner
+        return self._connection
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         session = context.session
