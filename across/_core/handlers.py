@@ -164,6 +164,8 @@ class Handlers:
         call = self._running.get(call_id)
         if call is not None:
             call.cancelled = True
+            if self._link.streams is not None:
+                self._link.streams.stop_call(call_id)
 
     def cancel_all(self) -> None:
         for call in list(self._running.values()):

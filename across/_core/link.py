@@ -62,7 +62,7 @@ class Link:
         *('cancel_reason', 'cause', 'clean', 'drop_exports', 'dropped', 'exports', 'forwarding'),
         *('give_back', 'handlers', 'imports', 'info', 'making', 'opening', 'options', 'payloads'),
         *('peer', 'pulse', 'reader', 'reason', 'send_limit', 'sender', 'state', 'streams'),
-        'transport',
+        *('peer_left', 'transport'),
     )
 
     def __init__(self, owner: Any, transport: Transport, options: Any, info: PeerInfo) -> None:

@@ -6,6 +6,7 @@ Layer: just below :mod:`.link`.
 from __future__ import annotations
 
 import pickle
+import struct
 
 from .errors import OperationError, sentence
 from .threads.cache import service_threads
@@ -56,6 +57,14 @@ class Payloads:
         """Take back references that were never sent."""
         if ref_ids:
             self.release([(ref_id, 1) for ref_id in ref_ids])
+
+    def release_all(self, payload: Any) -> None:
+        """Take back what a release of the peer lists."""
+        if len(payload) % 16:
+            self._link.fail('the peer sent a release that makes no sense')
+            return
+        numbers = struct.unpack(f'<{len(payload) // 8}Q', payload)
+        self.release(zip(numbers[::2], numbers[1::2]))
 
     def release(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Take back references that the peer does not have any more: ids, each with a count."""

@@ -7,7 +7,6 @@ Layer: just below :mod:`.link`. Who reads when, and why a reader never waits for
 from __future__ import annotations
 
 import _thread
-import struct
 import threading
 import time
 from collections import deque
@@ -94,13 +93,12 @@ class Reader:
             self._link.handlers.call_colleague()
 
     def find(self) -> None:
-        """Have a service thread read, if nobody does."""
+        """Have a service thread read, if nobody does: Ctrl-C amid this must not lose the baton."""
         if self.baton.free and not self._finder_comes:
             self._finder_comes = True
             service_threads.run(self._serve_if_free)
 
     def _serve_if_free(self) -> None:
-        # The baton is taken only here: Ctrl-C in the thread that looked for a reader loses nothing.
         self._finder_comes = False
         if self.baton.try_take():
             self.serve()
@@ -229,7 +227,7 @@ class Reader:
     def _read_for(self, call: PendingCall, timeout: float) -> bool:
         """Read as the holder of the baton until there is something for the caller to do."""
         in_time = True
-        deadline = time.monotonic() + timeout if timeout >= 0 else 0.0
+        deadline = time.monotonic() + timeout
         while not call.done and call.errand is None:
             received = self._receive(None if timeout < 0 else timeout)
             if received is None:
@@ -260,7 +258,7 @@ class Reader:
             if self._link.handlers.queue:
                 # A waiting caller never runs a stranger's call: it could not return meanwhile.
                 self._link.handlers.call_colleague()
-            if deadline and time.monotonic() >= deadline and not call.done:
+            if timeout >= 0 and time.monotonic() >= deadline and not call.done:
                 in_time = False
                 break
         if self._eager:
@@ -272,9 +270,8 @@ class Reader:
     def _give_up(self, call: PendingCall | None = None) -> bool:
         """Stop reading; whether nobody in particular reads from now on.
 
-        Usually the next reader comes by itself, and soon, and waking one would cost more than all
-        the rest of a small call. If the watchdog found messages that had waited for a reader, a
-        service thread takes over at once, for a while.
+        Usually the next reader comes by itself, and soon, and waking one would be dear. If the
+        watchdog found messages that had waited, a service thread takes over at once, for a while.
         """
         if self._eager > 0 and self.baton.nobody_waits:
             self._eager -= 1
@@ -388,20 +385,13 @@ class Reader:
         kind = frame.kind
         if kind >= ITEMS:
             self.stream_frames.append(frame)
-            # Without a table of streams yet: it takes them when it is made.
             return self._link.streams is not None and self._link.streams.receive()
         if kind == POST:
             self._link.handlers.add_post(frame)
         elif kind == CANCEL:
             self._link.handlers.cancel(frame.id)
-            if self._link.streams is not None:
-                self._link.streams.stop_call(frame.id)
         elif kind == RELEASE:
-            if len(frame.payload) % 16:
-                self._link.fail('the peer sent a release that makes no sense')
-                return False
-            numbers = struct.unpack(f'<{len(frame.payload) // 8}Q', frame.payload)
-            self._link.payloads.release(zip(numbers[::2], numbers[1::2]))
+            self._link.payloads.release_all(frame.payload)
         elif kind == GOODBYE:
             if self._link.state == OPEN:
                 self._link.peer_left = True

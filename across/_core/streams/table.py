@@ -249,7 +249,7 @@ class Streams:
     def note_drop(self, key: int) -> None:
         """What a finalizer does: takes no lock."""
         self.dropped.append(key)
-        watchdog.wake()
+        watchdog.rouse(self.link.pulse)
 
     def close_dropped(self) -> None:
         """Close the ends that were garbage collected."""
