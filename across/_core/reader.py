@@ -227,7 +227,7 @@ class Reader:
     def _read_for(self, call: PendingCall, timeout: float) -> bool:
         """Read as the holder of the baton until there is something for the caller to do."""
         in_time = True
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout if timeout >= 0 else 0.0
         while not call.done and call.errand is None:
             received = self._receive(None if timeout < 0 else timeout)
             if received is None:
