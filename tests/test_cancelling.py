@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from across import Connection, DisconnectError, Options
+from across._core.states import CLOSING
 from support.ends import WORK, at_once, finish, pair, plain_peer, raised_by, run_work, stay
 from support.interpreters import bare_command
-from support.waiting import SECOND
+from support.waiting import SECOND, wait_until
 from transports.sleeping import signal_during, wait_until_asleep
 
 if TYPE_CHECKING:
@@ -140,6 +141,7 @@ def test_cancel_ends_a_close_that_waits_for_a_goodbye() -> None:
     with plain_peer(timeout=60) as (conn, _):
         thread = threading.Thread(target=conn.close)
         thread.start()
+        wait_until(lambda: conn._link.state == CLOSING)
         wait_until_asleep(thread)
         assert thread.is_alive()
         with at_once():

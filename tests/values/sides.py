@@ -20,6 +20,7 @@ class Side:
     peer_name = 'looking-glass (CPython 3.11.7)'
 
     owner = None  # no connection keeps it alive
+    streams = None
 
     def __init__(self) -> None:
         self.exports = ExportTable()
