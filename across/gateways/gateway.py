@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 
 __all__ = ['Gateway']
 
-# Seconds that code over there gets to end by itself when its gateway goes, and again after an
-# interrupt; and when the interpreter exits.
+# Seconds that code over there gets to end by itself when its gateway goes; the same when the
+# interpreter exits; and how many it gets after an interrupt.
 _GRACE = 5.0
 _EXIT_GRACE = 1.0
+_INTERRUPT_GRACE = 5.0
 
 
 class Gateway:
@@ -234,7 +235,7 @@ class Gateway:
         """Do what `exit` begins.
 
         Args:
-            grace: Seconds that code over there gets to end by itself, and after an interrupt.
+            grace: Seconds that code over there gets to end by itself.
         """
         try:
             for channel in self._known_channels():
@@ -253,8 +254,9 @@ class Gateway:
         call = self.connection.call
         if call(worker.wait_done, self._started, grace):
             return True
-        call(worker.interrupt)
-        done: bool = call(worker.wait_done, self._started, grace)
+        if not call(worker.interrupt):
+            return False
+        done: bool = call(worker.wait_done, self._started, _INTERRUPT_GRACE)
         return done
 
     def kill(self) -> None:

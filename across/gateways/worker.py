@@ -163,12 +163,18 @@ class Worker:
         with self._changed:
             return self._changed.wait_for(lambda: self._done >= count, timeout)
 
-    def interrupt(self) -> None:
-        """Raise :exc:`KeyboardInterrupt` in the code that runs in the main thread, if any does."""
-        if self._in_main:
-            import signal
+    def interrupt(self) -> bool:
+        """Raise :exc:`KeyboardInterrupt` in the code that runs in the main thread.
 
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        Returns:
+            Whether any does; nothing interrupts what runs in other threads.
+        """
+        if not self._in_main:
+            return False
+        import signal
+
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        return True
 
 
 # ----------------------------------------------------------------------- what the gateway calls
@@ -228,9 +234,10 @@ def wait_done(count: int, timeout: float) -> bool:
     return done
 
 
-def interrupt() -> None:
+def interrupt() -> bool:
     """See `Worker.interrupt`."""
-    ends.end_of(across.get_connection()).interrupt()
+    interrupted: bool = ends.end_of(across.get_connection()).interrupt()
+    return interrupted
 
 
 # ------------------------------------------------------------------------------------- running

@@ -273,12 +273,12 @@ def test_exit_lets_code_finish(group: Group, tmp_path: Path) -> None:
 def test_exit_interrupts_the_main_thread(
     group: Group, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr('across.gateways.gateway._GRACE', 0.2 * SECOND)
+    monkeypatch.setattr('across.gateways.gateway._GRACE', 0.01)
     gateway = group.makegateway('popen//execmodel=main_thread_only')
     channel = gateway.remote_exec(f"""
         import time
-        channel.send('running')
         try:
+            channel.send('running')
             time.sleep(1000)
         finally:
             open({str(tmp_path / 'done')!r}, 'w').close()
@@ -290,7 +290,7 @@ def test_exit_interrupts_the_main_thread(
 
 
 def test_exit_ends_what_will_not_end(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('across.gateways.gateway._GRACE', 0.05 * SECOND)
+    monkeypatch.setattr('across.gateways.gateway._GRACE', 0.01)
     gateway = group.makegateway()
     gateway.remote_exec('import time; time.sleep(1000)')
     gateway.exit()

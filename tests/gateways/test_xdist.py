@@ -12,9 +12,9 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 
+from servers.processes import has_ended
 from support.peers import environment
 from support.waiting import SECOND, wait_until
 
@@ -249,7 +249,7 @@ def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
     assert process.returncode == 2, shown
     assert 'KeyboardInterrupt' in shown
     pids = [int(path.stem) for path in tmp_path.glob('*.pid')]
-    assert [pid for pid in pids if psutil.pid_exists(pid)] == []
+    wait_until(lambda: all(map(has_ended, pids)), 'the end of the workers')
 
 
 def test_plugin_that_comes_too_late(tmp_path: Path) -> None:
