@@ -28,7 +28,7 @@ from .states import CLOSED, CLOSING, CONNECTING, NEW, OPEN
 from .threads.cache import service_threads
 from .threads.context import context
 from .threads.main_loop import main_loop
-from .threads.watchdog import watchdog
+from .threads.watchdog import DOZE, watchdog
 from .transports.base import Cancelled, Transport
 from .values.refs import ExportTable, ImportTable
 from .wire.greeting import PeerInfo
@@ -128,7 +128,7 @@ class Link:
 
             self.reader.idle = Idle(self)
         self.reader.baton.try_take()
-        watchdog.add(self.pulse)
+        watchdog.add(self.pulse, DOZE)  # until then the thread that connects notices all itself
         try:
             service_threads.run(lambda: self._begin(establish))
         except BaseException:  # no thread to be had, or Ctrl-C
@@ -177,7 +177,7 @@ class Link:
             if self.state != CONNECTING:
                 raise Cancelled('cancelled at the last moment')
             self.state = OPEN
-        watchdog.rouse(self.pulse)  # it may rest for longer than the first heartbeat may take
+        self.pulse.announce()
         if rest:
             self.reader.feed(rest)
 

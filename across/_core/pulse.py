@@ -6,7 +6,7 @@ Layer: just below :mod:`.link`.
 from __future__ import annotations
 
 from .states import CLOSING, OPEN
-from .threads.watchdog import DOZE
+from .threads.watchdog import DOZE, watchdog
 from .wire.frames import IDLE, encode
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
@@ -52,10 +52,15 @@ class Pulse:
         self._last_tick = self._last_beat = now
         self._interval = min(limits) / HEARTBEATS if limits else None
 
+    def announce(self) -> None:
+        """The link is open now: heartbeats may have to begin before the watchdog would look."""
+        if self._interval is not None and self._interval < DOZE:
+            watchdog.rouse(self)
+
     def patience(self) -> float:
         link = self._link
         if link.state not in (OPEN, CLOSING):
-            return 0.0 if link.is_to_end else LONGEST_REST
+            return 0.0 if link.is_to_end else DOZE if link.opening else LONGEST_REST
         parked = self._is_parked
         if (
             self._restless

@@ -228,3 +228,14 @@ def test_forget_starts_anew() -> None:
     wait_until(lambda: ward.ticks)
     dog.remove(ward)
     wait_until(lambda: dog._thread is None)
+
+
+def test_ward_that_is_added_at_rest_wakes_nobody(dog: Watchdog) -> None:
+    dog.add(Ward())
+    fall_asleep(dog)
+    ward = Ward()
+    dog.add(ward, 3600)
+    assert dog.dozing
+    assert ward.resting
+    dog.rouse(ward)
+    wait_until(lambda: ward.ticks)

@@ -53,7 +53,7 @@ class Watchdog:
     """Calls each ward's ``tick`` when that is due, from a thread that ends with the last ward."""
 
     def __init__(self) -> None:
-        self._mutex = _thread.allocate_lock()  # guards `_wards` and `_thread`
+        self._mutex = _thread.allocate_lock()  # guards `_wards`, `_due` and `_thread`
         # All of them. One that rests has an entry in `_due`: when, a number to sort by, the ward;
         # which is None once the entry is void.
         self._wards: dict[Ward, list[Any] | None] = {}
@@ -65,15 +65,24 @@ class Watchdog:
         self._wakeup.acquire()
         #: The thread sleeps for longer than a `TICK`.
         self.dozing = False
-        # These belong to the thread.
-        self._active: dict[Ward, None] = {}  # looked at with every tick
         self._due: list[list[Any]] = []  # a heap
         self._count = 0
+        self._active: dict[Ward, None] = {}  # looked at with every tick; belongs to the thread
 
-    def add(self, ward: Ward) -> None:
+    def add(self, ward: Ward, pause: float = 0.0) -> None:
+        """Look after a ward from now on.
+
+        Args:
+            pause: How long (seconds) nothing will be due; up to `DOZE`, so that many can be added
+                without waking the thread for each.
+        """
         with self._mutex:
             self._wards[ward] = None
-            self._roused.append(ward)
+            if pause:
+                ward.resting = True
+                self._rest_locked(ward, time.monotonic() + pause)
+            else:
+                self._roused.append(ward)
             if self._thread is None:
                 thread = threading.Thread(target=self._watch, name='across-watchdog', daemon=True)
                 try:
@@ -82,7 +91,13 @@ class Watchdog:
                     del self._wards[ward]
                     raise
                 self._thread = thread
-        self.wake()
+        if not pause:
+            self.wake()
+
+    def _rest_locked(self, ward: Ward, until: float) -> None:
+        self._count += 1
+        entry = self._wards[ward] = [until, self._count, ward]
+        heappush(self._due, entry)
 
     def remove(self, ward: Ward) -> None:
         with self._mutex:
@@ -161,12 +176,9 @@ class Watchdog:
                 ward.resting = False
                 continue
             del self._active[ward]
-            self._count += 1
-            entry = [now + pause, self._count, ward]
             with self._mutex:
                 if ward in self._wards:
-                    self._wards[ward] = entry
-                    heappush(self._due, entry)
+                    self._rest_locked(ward, now + pause)
 
     def _sleep(self) -> None:
         pause = TICK
