@@ -9,7 +9,6 @@ from __future__ import annotations
 import _thread
 import threading
 import time
-from collections import deque
 
 from .calls import PendingCall
 from .errors import ProtocolError, sentence
@@ -76,7 +75,7 @@ class Reader:
         self._in_doubt = False
         self._late: list[Frame] = []
         self._deferred: list[Callable[[], None]] = []  # jobs for service threads
-        self.stream_frames: deque[Frame] = deque()  # for the table of streams, which may come late
+        self.stream_frames: list[Frame] = []  # for the table of streams, which may come late
         self._found_late = False  # the watchdog found messages that nobody was reading
         self.idle: Idle | None = None  # None: it always keeps a thread
         self._finder_comes = False  # a service thread is on its way to take the baton

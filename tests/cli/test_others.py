@@ -91,7 +91,7 @@ def test_ipv6() -> None:
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_it_with_connections_open(number: signal.Signals) -> None:
-    with running('serve', 'tcp://127.0.0.1:0') as server:
+    with running('serve', 'tcp://127.0.0.1:0', '--drain', '0') as server:
         target = server.read_line().partition('listening on ')[2]
         with running('exec', target, 'print("in", flush=True); input()') as client:
             assert client.read_line() == 'in'
@@ -100,6 +100,28 @@ def test_signals_end_it_with_connections_open(number: signal.Signals) -> None:
             result = client.finish()
     assert (result.status, result.out) == (1, '')
     assert result.err.startswith('across: no connection to ')
+
+
+def test_calls_finish_while_it_drains() -> None:
+    with running('serve', 'tcp://127.0.0.1:0', '--drain', '60') as server:
+        target = server.read_line().partition('listening on ')[2]
+        host, port = target.partition('://')[2].split(':')
+        with running('exec', target, 'print("in", flush=True); input()') as client:
+            assert client.read_line() == 'in'
+            server.send_signal(signal.SIGTERM)
+            wait_until(lambda: refuses(host, int(port)), 'the server to stop listening')
+            assert client.stdin is not None
+            client.stdin.write('a line\n')
+            client.stdin.flush()
+            assert client.finish() == (0, "'a line'\n", '')
+            assert server.finish() == (0, '', '')
+
+
+@pytest.mark.parametrize('drain', ['soon', '-1', 'nan', 'inf'])
+def test_senseless_time_to_drain(drain: str) -> None:
+    result = run_program('serve', 'tcp://127.0.0.1:0', f'--drain={drain}')
+    assert result.status == 2
+    assert f'must be a number of seconds, 0 or more, not {drain!r}' in result.err
 
 
 def test_second_signal_does_not_wait_for_clients() -> None:

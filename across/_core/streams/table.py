@@ -186,7 +186,7 @@ class Streams:
             stopped = None
             with self._mutex:
                 try:
-                    frame = frames.popleft()
+                    frame = frames.pop(0)
                 except IndexError:
                     break
                 route = self._routes.get(frame.id)
