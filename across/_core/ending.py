@@ -10,7 +10,7 @@ import threading
 from functools import partial
 
 from .closing import begin_closing
-from .states import CLOSED
+from .states import CLOSED, OPEN
 from .threads.cache import service_threads
 from .threads.watchdog import watchdog
 from .wire.frames import GOODBYE, encode
@@ -50,7 +50,7 @@ def finish(link: Link, drain: bool) -> None:
     Args:
         drain: Let calls of the peer that are in flight have their answers first.
     """
-    if link.opening:
+    if link.state < OPEN:  # not `opening`: a call may have been answered before that turns false
         link.cancel('it was closed')
     elif drain:
         link.handlers.drain(partial(_part, link))
