@@ -25,6 +25,7 @@ from .wire.frames import (
     CANCEL,
     FAILURE,
     GOODBYE,
+    IDLE,
     ITEMS,
     POST,
     RELEASE,
@@ -103,11 +104,7 @@ class Reader:
             self.serve()
 
     def look(self, stuck: bool) -> None:
-        """What the watchdog does where nobody reads: find a reader if one is wanted.
-
-        Args:
-            stuck: Nobody has read for a whole tick.
-        """
+        """What the watchdog does where nobody reads (`stuck`: for a whole tick): find a reader."""
         self._finder_comes = False
         if not self.baton.try_take():
             return
@@ -164,6 +161,8 @@ class Reader:
                 # That caller probably calls again, and then reads for itself without any hand-over.
                 self._give_up()
                 break
+            elif received and received[-1].kind != IDLE:
+                quiet_since, pause, next_pause = None, next_pause, PARK_AFTER
             elif self.idle is not None:
                 quiet_since = quiet_since or time.monotonic()
                 if not received or time.monotonic() - quiet_since >= pause:
