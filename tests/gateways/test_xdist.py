@@ -107,10 +107,10 @@ def counts(shown: str) -> dict[str, int]:
 
 
 @pytest.fixture(scope='module')
-def project() -> Path:
+def project(pytestconfig: pytest.Config) -> Path:
     """The unpacked source distribution of a project that nobody here wrote."""
     # Kept between runs: building its metadata, as pip insists on doing, takes seconds.
-    cache = Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')) / 'across-tests'
+    cache = pytestconfig.rootpath / '.pytest_cache' / 'projects'
     archive = cache / f'{PROJECT.replace("==", "-")}.tar.gz'
     if not archive.exists():
         cache.mkdir(parents=True, exist_ok=True)
