@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,10 @@ from support.sshd import Sshd, missing_part, running_sshd
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+
+# What a shell starts in the background ignores it, and so would all that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # An example takes as long as a loaded machine needs for it; pytest-timeout ends what hangs.
 hypothesis.settings.register_profile('untimed', deadline=None)
