@@ -127,14 +127,7 @@ class Server:
             OSError: The port is in use, say.
         """
         _check_arguments(handler, max_connections)
-        sockets = bind_tcp(host, port)
-        try:
-            _warn_if_exposed(sockets, handler)
-            return cls(sockets, handler=handler, max_connections=max_connections)
-        except BaseException:
-            for sock in sockets:
-                sock.close()
-            raise
+        return cls._open_to_others(bind_tcp(host, port), handler, max_connections)
 
     @classmethod
     def listen_unix(
@@ -189,7 +182,16 @@ class Server:
             OSError: systemd passed no such socket.
         """
         _check_arguments(handler, max_connections)
-        sockets = inherited_sockets(name)
+        return cls._open_to_others(inherited_sockets(name), handler, max_connections)
+
+    @classmethod
+    def _open_to_others(
+        cls,
+        sockets: list[socket.socket],
+        handler: ConnectionHandler | None,
+        max_connections: int | None,
+    ) -> Server:
+        """Listen on sockets that other machines or users may reach."""
         try:
             _warn_if_exposed(sockets, handler)
             return cls(sockets, handler=handler, max_connections=max_connections)
