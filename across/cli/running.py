@@ -79,8 +79,12 @@ class Interruptible:
         else:
             with self._mutex:
                 self._shielded = True
+        raised = False
         try:
             return func(*args)
+        except KeyboardInterrupt:  # by the same Ctrl-C, from the other side
+            raised = True
+            raise
         finally:
             if in_main:  # a lock could be lost here: signals come anywhere
                 self._shielded = False
@@ -89,7 +93,7 @@ class Interruptible:
                 with self._mutex:
                     self._shielded = False
                     interrupted, self._interrupted = self._interrupted, False
-            if interrupted:
+            if interrupted and not raised:
                 raise KeyboardInterrupt
 
     @contextmanager

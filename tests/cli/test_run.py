@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
+from across.cli.running import Interruptible
 from cli.program import Result, environment, run_program, running, serving, terminal
 from support.interpreters import Interpreter, bare_command
 
@@ -210,6 +212,20 @@ def test_ctrl_c_while_it_reads(script: Callable[..., str]) -> None:
         # Whether it has come as far as reading or not.
         program.send_signal(signal.SIGINT)
         assert program.wait(15) == 130
+
+
+def test_ctrl_c_that_comes_twice_while_it_reads_is_one_exception() -> None:
+    """At a terminal: directly, and by way of the read; the traceback tells of one."""
+    code = Interruptible()
+
+    def read() -> None:
+        assert code.interrupt()
+        raise KeyboardInterrupt
+
+    with ThreadPoolExecutor(1) as pool:
+        error = pool.submit(code.run, lambda: code.shield(read)).exception()
+    assert isinstance(error, KeyboardInterrupt)
+    assert error.__context__ is None
 
 
 @pytest.mark.parametrize('handler', ['process', 'local'])

@@ -238,7 +238,9 @@ def test_missing_key_file(sshd: Sshd, key: str) -> None:
 
 
 @pytest.mark.parametrize('shell', ['bash', 'tcsh', 'fish'])
-def test_no_such_interpreter(sshd_with_any_shell: Sshd, shell: str) -> None:
+def test_no_such_interpreter(
+    sshd_with_any_shell: Sshd, shell: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = shutil.which(shell)
     if path is None:
         pytest.skip(f'no {shell} here')
@@ -247,6 +249,10 @@ def test_no_such_interpreter(sshd_with_any_shell: Sshd, shell: str) -> None:
     assert isinstance(found.cause, InterpreterError)
     assert f"{sshd_with_any_shell.host} has no command 'python9.9 -I'" in found.text
     assert 'say which Python to use there with python=…' in found.text
+    # What sh says about it begins with its first argument.
+    said = capfd.readouterr().err
+    assert 'python9.9' in said
+    assert len(said) < 100
 
 
 def test_interpreter_that_cannot_be_executed(sshd: Sshd) -> None:

@@ -186,9 +186,10 @@ def _remote_command(python: str, script: str) -> str:
     """What the login shell runs; it may be any, and knows single quotes in any case.
 
     A plain ``sh`` goes in between: it reads the command line of Python the same way everywhere,
-    and says 127 where there is no such command, which csh does not.
+    and says 127 where there is no such command, which csh does not. It begins what it says with
+    its first word, which is therefore not the script.
     """
-    return f'sh -c {quote(python + " -c " + chr(34) + "$0" + chr(34))} {quote(script)}'
+    return f'sh -c {quote(python + " -c " + chr(34) + "$1" + chr(34))} across {quote(script)}'
 
 
 def _asks_for_log(word: str) -> bool:
