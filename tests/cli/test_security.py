@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from across._core.transports.sshfailures import failure_of
 from across.cli import main
-from across.cli.errors import sentence
+from across.cli.errors import advice, sentence
 from across.cli.security import client_context, read_key, server_context
-from cli.program import run_program, serving
+from cli.program import run_program, running, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +44,7 @@ def test_a_key(key: Path, handler: str, tmp_path: Path) -> None:
         assert (status, out) == (1, '')
         assert err.endswith(f'{FAILED}\n')
         assert err.count('\n') == 1
+        assert 'this side has none: --authkey-file\n' in run_program('exec', target, '1').err
 
 
 def test_tls_with_certificates_of_clients(certificates: Certificates) -> None:
@@ -55,7 +58,34 @@ def test_tls_with_certificates_of_clients(certificates: Certificates) -> None:
         assert run_program('exec', *words, '6 * 7') == (0, f'{target}: 42\n', '')
         status, out, err = run_program('exec', target, '--tls-ca', authority, '6 * 7')
         assert (status, out) == (1, '')
-        assert 'wants a certificate, and this side has shown none' in err
+        assert 'wants a certificate, and this side has shown none; give it one with --tls-c' in err
+        err = run_program('exec', target, '1').err
+        assert err.endswith('the peer speaks TLS, and this side does not: --tls, or --tls-ca\n')
+        err = run_program('exec', target, '--tls', '1').err
+        assert 'trust it with --tls-ca, if it is the right one' in err
+
+
+def test_tls_with_a_plain_server() -> None:
+    with serving('tcp://127.0.0.1:0') as target:
+        err = run_program('exec', target, '--tls', '1').err
+    assert 'this side does: give the server --tls-cert, or leave out' in err
+    assert 'ssl_context' not in err
+
+
+def test_warning_of_a_server_that_others_can_reach() -> None:
+    with running('serve', 'tcp://0.0.0.0:0') as server:
+        assert server.read_line().startswith('listening on ')
+        server.send_signal(signal.SIGTERM)
+        _, _, err = server.finish()
+    assert 'give it --authkey-file, or --tls-client-ca, or serve a loopback address' in err
+
+
+@pytest.mark.parametrize(
+    'said', ['Host key verification failed.', 'Cannot execute command-line and remote command.']
+)
+def test_advice_about_ssh_is_for_people_who_type(said: str) -> None:
+    assert 'ssh_options' in str(failure_of(said, 'rose'))
+    assert 'ssh_options' not in advice(str(failure_of(said, 'rose')))
 
 
 def files(pair: Pair) -> tuple[str, ...]:

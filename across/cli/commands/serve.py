@@ -10,6 +10,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING, Any
 
 from across.cli import far
+from across.cli.errors import advice
 from across.cli.interrupts import INTERRUPTED, Events
 from across.cli.security import add_server_security, server_options
 from across.cli.targets import Target, parse_endpoint
@@ -128,4 +129,4 @@ def _shown(address: Any) -> str:
 
 def _show_warning(message: Warning | str, *details: Any) -> None:
     if sys.stderr is not None:
-        print(f'across: warning: {message}', file=sys.stderr)
+        print(f'across: warning: {advice(str(message))}', file=sys.stderr)
