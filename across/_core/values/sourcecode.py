@@ -58,6 +58,11 @@ def _choose(code: CodeType, candidates: list[Source]) -> Source:
         same = [each for made, each in compiled if _signature(made) == _signature(code)]
     else:
         same = [each for made, each in compiled if _fingerprint(made) == _fingerprint(code)]
+        # Since Python 3.11 the code of `os.getcwd()` depends on whether the file imports `os`. But
+        # code knows its columns there.
+        place = _place(code)
+        if not same and place is not None:
+            same = [each for made, each in compiled if _place(made) == place]
     if not same:
         raise NoSourceError(f'is not what {code.co_filename} says now')
     return same[0]  # if there are more, they do the same
@@ -78,6 +83,20 @@ def _fingerprint(code: CodeType) -> tuple[Any, ...]:
     )
     names = (code.co_names, code.co_varnames, code.co_cellvars)
     return (_signature(code), code.co_code, names, consts)
+
+
+def _place(code: CodeType) -> tuple[Any, ...] | None:
+    """Where the expressions of code begin and end, and its names; None if it does not know."""
+    known = [
+        ((line, column), (end_line, end_column))
+        for line, end_line, column, end_column in getattr(code, 'co_positions', tuple)()
+        if None not in (line, end_line, column, end_column)
+    ]
+    spans = [(start, end) for start, end in known if start != end]  # RESUME is at no expression
+    if not spans:
+        return None
+    names = (code.co_names, code.co_varnames, code.co_cellvars)
+    return min(start for start, _ in spans), max(end for _, end in spans), _signature(code), names
 
 
 # ------------------------------------------------------------------------------------ where to look

@@ -167,6 +167,8 @@ long_lambda = functools.reduce(
 # fmt: on
 closures = [lambda x, i=i: x + i for i in (1, 2)]
 late = [lambda: i for i in (1, 2)]
+of_modules = [lambda: os.getpid() > 0, lambda: os.getcwd()[:0]]  # `os` is imported above
+of_each_other = lambda: (lambda: os.getpid() > 0, os.getpid())  # noqa: E731
 umlauts = ('äöü', lambda: 'äöü', lambda: 'ß')
 
 
@@ -178,6 +180,8 @@ def lambdas():
         and long_lambda(4) == 7
         and [f(1) for f in closures] == [2, 3]
         and [f() for f in late] == [2, 2]
+        and [f() for f in of_modules] == [True, '']
+        and of_each_other()[0]()
         and umlauts[1]() == 'äöü'
         and umlauts[2]() == 'ß'
     )
