@@ -73,9 +73,10 @@ class Gateway:
         self._left = threading.Event()
         self._channels: weakref.WeakSet[Channel] = weakref.WeakSet()
         self._kept: set[Channel] = set()  # with callbacks: they live until their end
-        # Guards the count, and the set of channels while it grows or is looked through.
+        # Guards the counts, and the set of channels while it grows or is looked through.
         self._mutex = threading.Lock()
         self._started = 0  # pieces of code that began over there, or will
+        self._turn = 0  # of the next piece of code
         master = group.reserve(self.spec)
         self.id: str = self.spec.id
         try:
@@ -140,7 +141,9 @@ class Gateway:
         try:
             stream = self.connection.open_stream()
             channel = self.adopt(stream)
-            call = self.connection.submit(worker.execute, stream)
+            with self._mutex:
+                turn, self._turn = self._turn, self._turn + 1
+            call = self.connection.submit(worker.execute, stream, turn)
         except DisconnectError as exc:
             raise gone(exc) from exc
         with self._mutex:

@@ -19,6 +19,7 @@ import across
 from . import ends
 from .channel import Channel
 from .errors import GatewayGoneError
+from .turns import Turns
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -88,6 +89,7 @@ class Worker:
         self._changed = threading.Condition()
         self._begun = self._done = 0
         self._in_main = False  # one runs in the main thread
+        self._turns = Turns()  # in the main thread
 
     def prepare(self) -> None:
         """Make the process ready for code; subclasses may."""
@@ -109,24 +111,28 @@ class Worker:
     def forget(self, channel: Channel) -> None:
         """See `Gateway.forget`."""
 
-    def run(self, stream: across.Stream) -> None:
+    def run(self, stream: across.Stream, turn: int) -> None:
         """Run the task that is the first item of a stream; see `execute`."""
         channel = self.adopt(stream)
         with self._changed:
             self._begun += 1
+        self._turns.begin(turn)
         try:
-            self._run(channel)
+            self._run(channel, turn)
         finally:
+            self._turns.end(turn)
             with self._changed:
                 self._done += 1
                 self._changed.notify_all()
 
-    def _run(self, channel: Channel) -> None:
+    def _run(self, channel: Channel, turn: int) -> None:
         try:
             task = channel.receive()
             if self.settings.execmodel == 'main_thread_only' and not task.aside:
+                self._turns.wait(turn)
                 across.run_in_main_thread(self._run_in_main, task, channel)
             else:
+                self._turns.end(turn)  # nobody waits for this one
                 run_task(task, channel)
         except KeyboardInterrupt:
             channel.close(INTERRUPTED)
@@ -213,13 +219,16 @@ def _be_nice(increment: int) -> None:
             os.setpriority(os.PRIO_PROCESS, int(task), wanted)
 
 
-def execute(stream: across.Stream) -> None:
+def execute(stream: across.Stream, turn: int) -> None:
     """Run the task that is the first item of a stream, with the stream as its channel.
 
     The task comes that way, and not as an argument, so that whatever is wrong with it ends the
     channel.
+
+    Args:
+        turn: How many were sent before; what runs in the main thread keeps that order.
     """
-    ends.end_of(across.get_connection()).run(stream)
+    ends.end_of(across.get_connection()).run(stream, turn)
 
 
 def status() -> dict[str, Any]:

@@ -187,6 +187,33 @@ def test_main_thread(group: Group) -> None:
     assert gateway.remote_status().execmodel == 'main_thread_only'
 
 
+def test_the_main_thread_keeps_the_order(group: Group) -> None:
+    gateway = group.makegateway('popen//execmodel=main_thread_only')
+    gateway.remote_exec('import builtins; builtins.begun = []')
+    sent = [
+        gateway.remote_exec(f'import builtins; builtins.begun.append({number})')
+        for number in range(30)
+    ]
+    for channel in sent:
+        channel.waitclose(LIMIT)
+    last = gateway.remote_exec('import builtins; channel.send(builtins.begun)')
+    assert last.receive(LIMIT) == list(range(30))
+
+
+def test_the_main_thread_does_not_wait_for_what_was_refused(group: Group) -> None:
+    gateway = Gateway('popen//execmodel=main_thread_only', group, Options(max_calls=1))
+    first = gateway.remote_exec('channel.receive()')
+    second = gateway.remote_exec('channel.send(1)')
+    with pytest.raises(RemoteError, match='calls of this connection in flight'):
+        second.receive(LIMIT)
+    first.send(None)
+    first.waitclose(LIMIT)
+    for _ in range(2):
+        third = gateway.remote_exec('channel.send(3)')
+        assert third.receive(LIMIT) == 3
+        third.waitclose(LIMIT)
+
+
 def test_too_much_at_once(group: Group) -> None:
     gateway = Gateway('popen', group, Options(max_calls=1))
     first = gateway.remote_exec('channel.receive()')
