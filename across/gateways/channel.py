@@ -169,7 +169,10 @@ class Channel:
 
         Raises:
             ClosedError: There is a callback already, or another thread is receiving.
+            TypeError: ``callback`` is no function.
         """
+        if not callable(callback):
+            raise TypeError(f'expected a function to call, not {type(callback).__name__!r}')
         if not self._taking.acquire(False):
             raise ClosedError(f'{self!r} can have no callback, another thread is receiving')
         try:

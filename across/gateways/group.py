@@ -42,6 +42,7 @@ class Group:
 
     Raises:
         ValueError: A spec makes no sense, or an id is given twice.
+        TypeError: There is no list of specs, or something else in it.
         HostNotFound: A gateway could not be made; none is left then.
     """
 
@@ -57,6 +58,8 @@ class Group:
         self._taken: dict[str, Gateway | None] = {}  # ids, also of those that are being made
         self._gateways: list[Gateway] = []
         self._leaving: list[Gateway] = []
+        if isinstance(specs, (str, Spec)):
+            raise TypeError(f'expected a list of specs, not one: [{str(specs)!r}]')
         self._make_all([self.make_spec(spec) for spec in specs])
 
     def _make_all(self, specs: list[Spec]) -> None:
@@ -84,7 +87,7 @@ class Group:
         """Read a spec, the default one if there is none."""
         if spec is None or spec == '':
             spec = self.defaultspec
-        return Spec(spec) if isinstance(spec, str) else spec
+        return spec if isinstance(spec, Spec) else Spec(spec)
 
     def makegateway(self, spec: Spec | str | None = None) -> Gateway:
         """Make a gateway, and wait until it can be used.

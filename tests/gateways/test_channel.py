@@ -199,6 +199,13 @@ def test_callback(gateway: Gateway) -> None:
     channel.waitclose(LIMIT)
 
 
+def test_callback_that_is_no_function(gateway: Gateway) -> None:
+    channel = gateway.remote_exec('channel.send(1)')
+    with pytest.raises(TypeError, match="expected a function to call, not 'int'"):
+        channel.setcallback(5)  # type: ignore[arg-type]
+    assert channel.receive(LIMIT) == 1
+
+
 def test_callback_gets_what_waitclose_has_held(gateway: Gateway) -> None:
     channel = gateway.remote_exec('[channel.send(i) for i in range(3)]')
     channel.waitclose(LIMIT)

@@ -83,6 +83,13 @@ def test_gateways_that_go_through_each_other() -> None:
         Group(['popen//via=x'])
 
 
+def test_specs_that_are_none() -> None:
+    with pytest.raises(TypeError, match=r"expected a list of specs, not one: \['popen'\]"):
+        Group('popen')
+    with pytest.raises(TypeError, match='a spec is a str, not int'):
+        Group([5])  # type: ignore[list-item]
+
+
 def test_termination_kills_what_is_stuck(group: Group) -> None:
     gateway = group.makegateway()
     channel = gateway.remote_exec('channel.send(1); import time; time.sleep(1000)')

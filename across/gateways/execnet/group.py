@@ -50,7 +50,7 @@ class Group(group.Group):
         self._models = get_execmodel(execmodel), get_execmodel(remote_execmodel or execmodel)
 
     def make_spec(self, spec: Any) -> Spec:
-        made: Spec = XSpec(spec or self.defaultspec) if isinstance(spec or '', str) else spec
+        made = spec if isinstance(spec, Spec) else XSpec(spec or self.defaultspec)
         if made.execmodel is None:
             made.execmodel = self.remote_execmodel.backend
         return made
