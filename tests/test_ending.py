@@ -109,6 +109,11 @@ def test_callback_added_while_the_connection_ends(pair: Pair) -> None:
     wait_until(lambda: len(called) == 400)
 
 
+def test_what_cannot_be_called_back_is_refused(pair: Pair) -> None:
+    with pytest.raises(TypeError, match='callback must be a function, not int'):
+        pair.near.add_end_callback(5)  # type: ignore[arg-type]
+
+
 # -------------------------------------------------------------------------- finishing, draining
 
 

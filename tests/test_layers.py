@@ -52,8 +52,8 @@ UPPER_LAYERS = (
 # What the parts above the core may import of it, beyond the public names of `across`.
 ALLOWED_INSIDE = {
     'aio': ('across._core.wire', 'across._core.values'),
-    # A child process does the same as a bare peer.
-    'servers': ('across._core.serving',),
+    # A child process does the same as a bare peer, and needs the same sockets as any connection.
+    'servers': ('across._core.serving', 'across._core.transports.sockets'),
 }
 # The wire format does no I/O, waits for nothing and knows nothing of objects.
 BANNED_ON_THE_WIRE = {'socket', 'select', 'threading', 'time', 'pickle', 'logging'}

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 def add_end_callback(link: Link, callback: Callable[[Any], object]) -> None:
     """Have a function called with the connection, in a service thread, once it has ended."""
+    if not callable(callback):
+        raise TypeError(f'callback must be a function, not {type(callback).__name__}')
     job = partial(_call_back, link, callback)
     with link.ending:
         if link.state != CLOSED:

@@ -11,7 +11,10 @@ import os
 import socket
 import stat
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # How many clients may wait to be accepted; the system cuts it down to its own limit.
 BACKLOG = 1024
@@ -86,7 +89,7 @@ def _bind(family: int, address: Any) -> socket.socket:
     return sock
 
 
-def exposed_address(sockets: list[socket.socket]) -> str | None:
+def exposed_address(sockets: Sequence[socket.socket]) -> str | None:
     """The first address that other machines may reach; None if there is none."""
     for sock in sockets:
         if sock.family in (socket.AF_INET, socket.AF_INET6):
@@ -96,7 +99,7 @@ def exposed_address(sockets: list[socket.socket]) -> str | None:
     return None
 
 
-def path_open_to_all(sockets: list[socket.socket]) -> str | None:
+def path_open_to_all(sockets: Sequence[socket.socket]) -> str | None:
     """The first Unix socket that every user may connect to; None if there is none."""
     for sock in sockets:
         if sock.family == socket.AF_UNIX:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from across import get_bios
+from across._core.transports.sockets import check_socket
 
 from . import leash
 from .sessions import Session
@@ -49,6 +50,7 @@ class Child(Session):
         as_stdio: bool,
         first: bytes = b'',
     ) -> None:
+        check_socket(sock)
         end, self._leash = os.pipe()
         self._mutex = threading.Lock()  # guards `_leash`
         fds = (end,) if as_stdio else (end, sock.fileno())

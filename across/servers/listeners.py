@@ -41,6 +41,10 @@ class Server:
             host, port = server.address
             ...
 
+    Warns if other machines, or all users of this one by a Unix socket, may connect and the
+    handler's options ask clients for no proof of who they are (``authkey``, or an ``ssl_context``
+    that requires certificates), as whoever connects can run anything.
+
     Args:
         sockets: Bound stream sockets, TCP or Unix, which the server then owns: those that systemd
             passes, say. For others there are :meth:`listen_tcp` and :meth:`listen_unix`.
@@ -67,10 +71,10 @@ class Server:
         import logging
 
         _check_arguments(handler, max_connections)
-        if not sockets:
-            raise ValueError('a server needs a socket to listen on')
+        _check_sockets(sockets)
         if handler is not None and handler.wants_tls and _has_unix(sockets):
             raise ValueError('option ssl_context is for TCP only; a Unix socket needs no TLS')
+        _warn_if_exposed(sockets, handler)
         self._handler = LocalConnectionHandler() if handler is None else handler
         self._limit = max_connections
         self._log = logging.getLogger('across.servers').error
@@ -111,11 +115,7 @@ class Server:
         handler: ConnectionHandler | None = None,
         max_connections: int | None = None,
     ) -> Server:
-        """Listen on a TCP port, of all addresses of a host.
-
-        Warns if other machines may reach it and the handler's options ask clients for no proof of
-        who they are (``authkey``, or an ``ssl_context`` that requires certificates), as whoever
-        connects can run anything.
+        """Listen on a TCP port, of all addresses of a host; may warn, see :class:`Server`.
 
         Args:
             host: Name or address (IPv4 or IPv6); empty for all interfaces.
@@ -171,7 +171,7 @@ class Server:
     ) -> Server:
         """Accept connections on the sockets that systemd listens on for this process.
 
-        Warns like :meth:`listen_tcp`, and where every user of the machine may connect.
+        May warn, see :class:`Server`.
 
         Args:
             name: Only on those of the socket units with this ``FileDescriptorName=``.
@@ -193,7 +193,6 @@ class Server:
     ) -> Server:
         """Listen on sockets that other machines or users may reach."""
         try:
-            _warn_if_exposed(sockets, handler)
             return cls(sockets, handler=handler, max_connections=max_connections)
         except BaseException:
             for sock in sockets:
@@ -336,11 +335,21 @@ def _check_arguments(handler: ConnectionHandler | None, max_connections: int | N
         raise ValueError(f'max_connections must be 1 or more, or None, not {max_connections!r}')
 
 
+def _check_sockets(sockets: Sequence[socket.socket]) -> None:
+    if not sockets:
+        raise ValueError('a server needs a socket to listen on')
+    for sock in sockets:
+        if not isinstance(sock, socket.socket):
+            raise TypeError(f'a server listens on instances of socket.socket, not {sock!r}')
+        if sock.type != socket.SOCK_STREAM:
+            raise ValueError(f'a server listens on stream sockets, not {sock.type!r}')
+
+
 def _has_unix(sockets: Sequence[socket.socket]) -> bool:
     return any(sock.family == socket.AF_UNIX for sock in sockets)
 
 
-def _warn_if_exposed(sockets: list[socket.socket], handler: ConnectionHandler | None) -> None:
+def _warn_if_exposed(sockets: Sequence[socket.socket], handler: ConnectionHandler | None) -> None:
     if handler is not None and handler.knows_clients:
         return
     address, path = exposed_address(sockets), path_open_to_all(sockets)

@@ -172,6 +172,16 @@ def test_options_of_another_type_are_refused(kind: type[LocalConnectionHandler])
         kind(options={'timeout': 1})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize('kind', HANDLERS)
+def test_what_is_no_connected_socket_is_refused(kind: type[LocalConnectionHandler]) -> None:
+    with kind() as handler, socket.create_server(('localhost', 0)) as listening:
+        with pytest.raises(TypeError, match=r'connected stream socket \(socket\.socket\), not int'):
+            handler.handle_socket(5)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match='pass what its accept'):
+            handler.handle_socket(listening)
+        assert handler.connection_count == 0
+
+
 def test_many_clients_at_once(serve: Serve) -> None:
     server = serve(LocalConnectionHandler)
     with ExitStack() as stack:

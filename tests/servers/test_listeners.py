@@ -107,6 +107,25 @@ def test_senseless_address(host: str, port: int, message: str) -> None:
     assert str(caught.value) == message
 
 
+def test_senseless_sockets() -> None:
+    with pytest.raises(TypeError, match=r'on instances of socket\.socket, not 5'):
+        Server([5])  # type: ignore[list-item]
+    with (
+        socket.socket(type=socket.SOCK_DGRAM) as sock,
+        pytest.raises(ValueError, match=r'on stream sockets, not .*SOCK_DGRAM'),
+    ):
+        Server([sock])
+
+
+def test_given_sockets_that_others_can_reach_are_warned_of() -> None:
+    with (
+        socket.create_server(('', 0)) as sock,
+        pytest.warns(UserWarning, match=r'serving 0\.0\.0\.0 without authentication') as caught,
+    ):
+        Server([sock]).close()
+    assert caught[0].filename == __file__
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [

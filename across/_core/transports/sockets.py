@@ -139,7 +139,7 @@ class SocketTransport(_SocketStream):
         server_side: bool | None = None,
         server_hostname: str | None = None,
     ) -> None:
-        _check_socket(sock)
+        check_socket(sock)
         super().__init__(_socket_name(sock))
         if server_side is None and server_hostname is None:
             self.server_side = _find_role(sock)
@@ -321,7 +321,12 @@ def _address_name(address: Any) -> str:
     return f'[{host}]:{port}' if ':' in host else f'{host}:{port}'
 
 
-def _check_socket(sock: socket.socket) -> None:
+def check_socket(sock: socket.socket) -> None:
+    """Check that a connection can be made of a socket.
+
+    Raises:
+        TypeError, ValueError: It can't.
+    """
     expected = 'sock must be a connected stream socket'
     if not isinstance(sock, socket.socket):
         raise TypeError(f'{expected} (socket.socket), not {type(sock).__name__}')
