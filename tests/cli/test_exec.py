@@ -211,6 +211,7 @@ def test_clients_in_one_process_take_turns() -> None:
         (['dance'], "invalid choice: 'dance'"),
         (['exec'], 'the following arguments are required: TARGET, CODE'),
         (['exec', 'local:'], 'the following arguments are required: CODE'),
+        (['run', 'local:'], 'the following arguments are required: SCRIPT\n'),
         (['exec', 'local:', '1', '2'], 'unrecognized arguments: 2'),
         (['ping', '-c', '0', 'local:'], "'0' is not a number of 1 or more"),
     ],

@@ -25,7 +25,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_target(parser)
     add_hosts(parser)
     parser.add_argument('script', metavar='SCRIPT', help='path of the script, on this machine')
-    parser.add_argument('args', nargs=REMAINDER, metavar='ARGS', help='arguments of the script')
+    arguments = parser.add_argument(
+        'args', nargs=REMAINDER, metavar='ARGS', help='arguments of the script'
+    )
+    arguments.required = False  # before Python 3.12 it is true, and named with what is missing
     add_export(parser)
 
 
