@@ -221,12 +221,23 @@ class Calls:
         """The future of a call was cancelled."""
         self._abandon(call)
 
-    def deliver(self, call: PendingCall) -> None:
-        """Complete a future, in a service thread: unpickling and callbacks are user code."""
+    def deliver(self, call: PendingCall) -> bool:
+        """Complete a future, in a service thread: unpickling and callbacks are user code.
+
+        What is no future is completed at once, by the reader: who waits for it may be the reader,
+        and looks only at what it has read.
+
+        Returns:
+            Whether a sleeping thread was woken.
+        """
+        future = call.future
+        if future is not None and future.at_once:
+            return future.complete(lambda: None)
         self._answered.append(call)
         if not self._completing:
             self._completing = True
             service_threads.run(self._complete)
+        return False
 
     def _complete(self) -> None:
         link = self._link

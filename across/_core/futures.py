@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class CallFuture(Future):  # type: ignore[type-arg]  # subscriptable from Python 3.9 on
     """A future for the result of a call."""
 
+    at_once = False  # completing it runs callbacks
+
     def __init__(self, calls: Calls, call: PendingCall) -> None:
         super().__init__()
         self._calls = calls

@@ -353,7 +353,7 @@ class Reader:
                     self.baton.finish(call)
                     woke = True
                 else:
-                    self._link.calls.deliver(call)
+                    woke = self._link.calls.deliver(call) or woke
             elif kind == CALL:
                 self._dispatch_call(frame)
             else:

@@ -22,6 +22,7 @@ from across import (
 from support.ends import WORK, bare_peer, run_work, together
 from support.items import failing, numbers, of_all_kinds, of_two_kinds
 from support.peers import Pair, connected_pair
+from support.waiting import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -195,6 +196,30 @@ def test_more_iterations_than_the_peer_accepts() -> None:
         assert next(first) == 0
         with pytest.raises(OperationError, match='option max_calls over there'):
             next(pair.near.iterate(numbers, 1))
+
+
+def test_a_thread_that_reads_sees_a_refusal_at_once() -> None:
+    refused: list[OperationError] = []
+
+    def iterate() -> None:
+        first = conn.iterate(range, 100_000)
+        next(first)
+        try:
+            next(conn.iterate(range, 1))
+        except OperationError as exc:
+            refused.append(exc)
+
+    with bare_peer(max_calls=1) as conn:
+        thread = threading.Thread(target=iterate)  # the main thread never reads
+        thread.start()
+        thread.join(2 * SECOND)  # the next sign of life comes later
+        assert refused
+
+
+def test_iterations_one_after_the_other_are_one_at_a_time() -> None:
+    with bare_peer(max_calls=1) as conn:
+        for _ in range(50):
+            assert list(conn.iterate(range, 1)) == [0]
 
 
 def test_missing_module_is_named() -> None:

@@ -95,17 +95,21 @@ class RemoteIterator:
 class _Answer:
     """In place of a future: the call of an iteration ends behind its items, or never got so far."""
 
+    at_once = True
+
     def __init__(self, route: Route, call: PendingCall) -> None:
         self.route = route
         self.call = call
 
     def complete(self, get_result: Any) -> bool:
+        """End the iteration; whether a sleeping thread was woken."""
         call, self.call.future = self.call, None  # each refers to the other
+        woke = False
         if call.frame is not None and self.route.inlet is not None:
             frame = call.frame
-            self.route.inlet.add(Frame(END, 0, 0, frame.refs, frame.payload, frame.buffers))
+            woke = self.route.inlet.add(Frame(END, 0, 0, frame.refs, frame.payload, frame.buffers))
             self.route.check_over()
-        return True
+        return woke
 
 
 def iterate(link: Link, func: Callable[..., Any], args: Any, kwargs: Any) -> RemoteIterator:

@@ -39,6 +39,7 @@ def produce(link: Link, func: Callable[..., Any], args: Any, kwargs: Any) -> Non
         if link.forwarding is not None:
             link.forwarding.flush()  # what was printed appears before the end
     finally:
+        call.done = True  # first: who sees the end may call again, and is not one too many
         outlet.end(packed)
 
 
