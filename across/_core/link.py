@@ -57,12 +57,12 @@ class Link:
 
     # A server has thousands of them.
     __slots__ = (
-        *('__weakref__', '_closing', '_dropped', 'end_callbacks', '_ended', 'ending'),
-        *('_exporter', '_gone', 'made_importer', '_opened', '_opener', '_owner', 'calls'),
-        *('cancel_reason', 'cause', 'clean', 'drop_exports', 'dropped', 'exports', 'forwarding'),
-        *('give_back', 'handlers', 'imports', 'info', 'making', 'opening', 'options', 'payloads'),
-        *('peer', 'pulse', 'reader', 'reason', 'send_limit', 'sender', 'state', 'streams'),
-        *('peer_left', 'transport'),
+        *('calls', 'cancel_reason', 'cause', '_claimed', 'clean', '_closing', 'drop_exports'),
+        *('_dropped', 'dropped', 'end_callbacks', '_ended', 'ending', '_exporter', 'exports'),
+        *('forwarding', 'give_back', '_gone', 'handlers', 'imports', 'info', 'made_importer'),
+        *('making', '_opened', '_opener', 'opening', 'options', '_owner', 'payloads', 'peer'),
+        *('peer_left', 'pulse', 'reader', 'reason', 'send_limit', 'sender', 'state', 'streams'),
+        *('transport', '__weakref__'),
     )
 
     def __init__(self, owner: Any, transport: Transport, options: Any, info: PeerInfo) -> None:
@@ -104,6 +104,7 @@ class Link:
         self._opened = _thread.allocate_lock()  # held until the handshake has ended
         self._ended = _thread.allocate_lock()  # held until the link is CLOSED
         self._gone = _thread.allocate_lock()  # held until close() is through
+        self._claimed = _thread.allocate_lock()  # taken by who shakes hands, or calls that off
         self._opened.acquire()
         self._ended.acquire()
         self._gone.acquire()
@@ -122,25 +123,32 @@ class Link:
         Args:
             establish: Connects and shakes hands; what it raises ends the link.
         """
-        self.state = CONNECTING
-        if not self.transport.owns_stdio:  # a process with one connection has nothing to share
-            from .idle import Idle
-
-            self.reader.idle = Idle(self)
-        self.reader.baton.try_take()
-        watchdog.add(self.pulse, DOZE)  # until then the thread that connects notices all itself
         try:
+            self.state = CONNECTING
+            if not self.transport.owns_stdio:  # a process with one connection has nothing to share
+                from .idle import Idle
+
+                self.reader.idle = Idle(self)
+            self.reader.baton.try_take()
+            watchdog.add(self.pulse, DOZE)  # until then the thread that connects notices all itself
             service_threads.run(lambda: self._begin(establish))
         except BaseException:  # no thread to be had, or Ctrl-C
-            if self._opener or not self.opening:
-                raise  # the thread runs: close() sees to the rest
-            watchdog.remove(self.pulse)
-            self.transport.kill()
-            self.transport.close(0)
-            self._closing[0] = (0,)  # there is nothing left to close
+            self._call_off()
+            self.close()
             raise
 
+    def _call_off(self) -> None:
+        """The connection shall not be made."""
+        self.transport.kill()
+        if self._claimed.acquire(False):  # else a thread is at it, and notices
+            self.opening = False
+            self.fail('it was not made')
+            self.reader.baton.pass_on()
+            self._opened.release()
+
     def _begin(self, establish: Callable[[Link], None]) -> None:
+        if not self._claimed.acquire(False):
+            return  # called off
         self._opener = _thread.get_ident()
         reading = True
         try:
@@ -316,10 +324,7 @@ class Link:
             self.fail(self.cancel_reason)
         if self._dropped:
             self._dropped = False
-            service_threads.run(self._close_dropped)
-
-    def _close_dropped(self) -> None:
-        self.close()
+            service_threads.run(self.close)
 
     def wait_ended(self) -> None:
         if threading.current_thread() is threading.main_thread():
@@ -344,6 +349,8 @@ class Link:
                 _wait_for(self._gone)
             return False
         try:
+            if self.state == NEW:  # interrupted before it began
+                self._call_off()
             self.wait_open()
             if self.cancel_reason is not None:
                 self.fail(self.cancel_reason)

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psutil
@@ -136,8 +137,7 @@ def test_second_signal_does_not_wait_for_clients() -> None:
             server.send_signal(signal.SIGTERM)
             assert server.finish() == (0, '', '')
             wait_until(lambda: not psutil.pid_exists(pid), 'the end of the process')
-            conn.cancel()
-            with pytest.raises(DisconnectError):
+            with suppress(DisconnectError):  # unless it could still say goodbye
                 conn.close()
 
 

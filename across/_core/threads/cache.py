@@ -24,8 +24,8 @@ IDLE_TIMEOUT = 5.0
 class _Worker:
     __slots__ = ('job', 'wakeup')
 
-    def __init__(self, job: Callable[[], None]) -> None:
-        self.job: Callable[[], None] | None = job
+    def __init__(self, job: Callable[[], object]) -> None:
+        self.job: Callable[[], object] | None = job
         # What the idle thread sleeps on; released by whoever took the worker off the idle list.
         self.wakeup = _thread.allocate_lock()
         self.wakeup.acquire()
@@ -38,9 +38,9 @@ class ThreadCache:
         # Both operations on it, append and pop, are atomic: it needs no lock.
         self._idle: list[_Worker] = []
         # Jobs that no thread could be had for; appended and popped like that, too.
-        self._stranded: list[Callable[[], None]] = []
+        self._stranded: list[Callable[[], object]] = []
 
-    def run(self, job: Callable[[], None]) -> None:
+    def run(self, job: Callable[[], object]) -> None:
         """Run ``job()`` in a service thread, soon. It must not raise.
 
         Where no thread is to be had, it waits for one to become idle, or :meth:`retry`.
