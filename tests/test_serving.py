@@ -34,7 +34,7 @@ def test_terminated_while_the_connection_is_made() -> None:
         try:
             serving.serve_socket(theirs, Options())
         except SystemExit:
+            waiter.join()
             print('ended')
-        waiter.join()
         """)
-    assert sorted(output.split()) == ['1', 'ended', 'goodbye']
+    assert output.split() == ['1', 'goodbye', 'ended']

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from .link import Link
 
 
+# Seconds that a handshake gets to end by itself when its connection is to be closed.
+_PATIENCE = 0.5
+
+
 def add_end_callback(link: Link, callback: Callable[[Any], object]) -> None:
     """Have a function called with the connection, in a service thread, once it has ended."""
     if not callable(callback):
@@ -53,11 +57,20 @@ def finish(link: Link, drain: bool) -> None:
         drain: Let calls of the peer that are in flight have their answers first.
     """
     if link.state < OPEN:  # not `opening`: a call may have been answered before that turns false
-        link.cancel('it was closed')
+        service_threads.run(partial(_finish_opening, link, drain))
     elif drain:
         link.handlers.drain(partial(_part, link))
     else:
         _part(link)
+
+
+def _finish_opening(link: Link, drain: bool) -> None:
+    """The same for a peer that may know already that the connection is made: it gets a goodbye."""
+    if link.opened.acquire(timeout=_PATIENCE):
+        link.opened.release()
+        finish(link, drain)
+    else:
+        link.cancel('it was closed')
 
 
 def _part(link: Link) -> None:

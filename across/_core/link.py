@@ -60,7 +60,7 @@ class Link:
         *('calls', 'cancel_reason', 'cause', '_claimed', 'clean', '_closing', 'drop_exports'),
         *('_dropped', 'dropped', 'end_callbacks', '_ended', 'ending', '_exporter', 'exports'),
         *('forwarding', 'give_back', '_gone', 'handlers', 'imports', 'info', 'made_importer'),
-        *('making', '_opened', '_opener', 'opening', 'options', '_owner', 'payloads', 'peer'),
+        *('making', 'opened', '_opener', 'opening', 'options', '_owner', 'payloads', 'peer'),
         *('peer_left', 'pulse', 'reader', 'reason', 'send_limit', 'sender', 'state', 'streams'),
         *('transport', '__weakref__'),
     )
@@ -101,11 +101,11 @@ class Link:
         # Guards the change of `state` to CLOSED, `reason`, `cause`, `clean`, and `end_callbacks`.
         # Taken alone.
         self.ending = _thread.allocate_lock()
-        self._opened = _thread.allocate_lock()  # held until the handshake has ended
+        self.opened = _thread.allocate_lock()  # held until the handshake has ended
         self._ended = _thread.allocate_lock()  # held until the link is CLOSED
         self._gone = _thread.allocate_lock()  # held until close() is through
         self._claimed = _thread.allocate_lock()  # taken by who shakes hands, or calls that off
-        self._opened.acquire()
+        self.opened.acquire()
         self._ended.acquire()
         self._gone.acquire()
         # Under 0, the first close: its thread, in a tuple of its own. Only set by setdefault(),
@@ -144,7 +144,7 @@ class Link:
             self.opening = False
             self.fail('it was not made')
             self.reader.baton.pass_on()
-            self._opened.release()
+            self.opened.release()
 
     def _begin(self, establish: Callable[[Link], None]) -> None:
         if not self._claimed.acquire(False):
@@ -165,7 +165,7 @@ class Link:
             self.fail(sentence(exc), exc)
         self.opening = False
         self._opener = 0
-        self._opened.release()
+        self.opened.release()
         if reading:
             self.reader.serve()
         else:
@@ -192,7 +192,7 @@ class Link:
     def wait_open(self) -> None:
         """Wait for the handshake to end, however it does."""
         if self.opening and self._opener != _thread.get_ident():
-            _wait_for(self._opened)
+            _wait_for(self.opened)
 
     @property
     def owner(self) -> Any:
@@ -308,7 +308,7 @@ class Link:
         """
         if self._closing or self.state == NEW:
             return False
-        self._owner = _nobody  # whoever looks at the warning must not bring it back to life
+        self._owner = type(None)  # whoever looks at the warning must not bring it back to life
         self._dropped = True
         self.cancel(DROPPED)
         return True
@@ -380,16 +380,12 @@ class Link:
         self.reason, self.cause, self.clean = FORKED, None, True
         self.state = CLOSED
         self._closing[0] = (0,)
-        self._opened = self._ended = self._gone = _thread.allocate_lock()
+        self.opened = self._ended = self._gone = _thread.allocate_lock()
         self.end_callbacks = None
         self.calls.forget()
         if self.made_importer is not None:
             self.made_importer.abandon()
         self.transport.abandon()
-
-
-def _nobody() -> None:
-    """What a weak reference to a dead object is."""
 
 
 def _wait_for(lock: _thread.LockType) -> None:

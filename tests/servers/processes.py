@@ -77,9 +77,9 @@ class Process(subprocess.Popen[str]):
         assert ready, 'it prints nothing'
         return pipe.readline().strip()
 
-    def finish(self) -> tuple[str, str, int]:
+    def finish(self, limit: float = 10 * SECOND) -> tuple[str, str, int]:
         """Wait for its end: what it printed, its errors, its status."""
-        out, err = self.communicate(timeout=10 * SECOND)
+        out, err = self.communicate(timeout=limit)
         return out.strip(), err.strip(), self.returncode
 
 

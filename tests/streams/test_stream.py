@@ -18,12 +18,14 @@ from across import (
     Connection,
     DisconnectError,
     OperationError,
+    Options,
     Stream,
     get_connection,
     ref,
 )
 from support.ends import AT_ONCE, at_once, finish, raised_by, together
 from support.ends import pair as connections
+from support.interleaving import Background
 from support.peers import Pair, connected_pair
 from support.waiting import SECOND, wait_until
 
@@ -363,6 +365,17 @@ def test_close_wakes_a_blocked_receiver(ends: Ends) -> None:
         ends.near.close()
         thread.join()
     assert isinstance(errors[0], EOFError)
+
+
+def test_close_wakes_a_receiver_that_reads() -> None:
+    """Though nothing comes from the peer, not even a heartbeat."""
+    silent = Options(timeout=None)
+    with connected_pair(silent, silent) as pair:
+        near = pair.near.open_stream()
+        receiver = Background(lambda: raised_by(near.receive))
+        wait_until(lambda: near._inlet.waiters._waiting, 'the receiver to wait')
+        near.close()
+        assert isinstance(receiver.join(), EOFError)
 
 
 def test_with_block_closes(ends: Ends) -> None:

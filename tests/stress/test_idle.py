@@ -92,7 +92,7 @@ def test_ten_thousand_idle_clients() -> None:
         answering = threading.Thread(target=_answer_goodbyes, args=(clients,))
         answering.start()
         answering.join(60 * SECOND)
-        assert server.finish() == ('closed', '', 0)
+        assert server.finish(40 * SECOND) == ('closed', '', 0)
 
 
 def _answer_goodbyes(clients: list[socket.socket]) -> None:

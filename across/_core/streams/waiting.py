@@ -109,10 +109,8 @@ class Waiters:
     ) -> bool:
         reader = self._link.reader
         while not waiter.done and not ready():
-            if deadline is None:
-                reader.wait(waiter)
-                break
-            left = max(0.0, deadline - time.monotonic())
+            left = SIGNAL_PAUSE if deadline is None else max(0.0, deadline - time.monotonic())
+            # For so long at most: who closes the stream here does not wake a thread that reads.
             if not reader.wait(waiter, min(left, SIGNAL_PAUSE)) and not left:
                 return bool(waiter.done or ready())
         return True
