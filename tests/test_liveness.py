@@ -227,7 +227,8 @@ def test_a_command_behind_a_command_that_dies() -> None:
 def test_a_dead_ssh(sshd: Sshd) -> None:
     conn = Connection.from_command(sshd.command(*bare_command()))
     peer = conn.call(os.getpid)
-    (client,) = (child for child in psutil.Process().children() if child.name() == 'ssh')
+    running = [child for child in psutil.Process().children() if child.status() != 'zombie']
+    (client,) = (child for child in running if child.name() == 'ssh')
     with waiting_calls(conn) as errors:
         client.kill()
     assert all('was killed by SIGKILL' in str(error) for error in errors)
