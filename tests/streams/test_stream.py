@@ -367,6 +367,13 @@ def test_close_wakes_a_blocked_receiver(ends: Ends) -> None:
     assert isinstance(errors[0], EOFError)
 
 
+@pytest.mark.parametrize('timeout', ['x', [1]])
+def test_senseless_timeout(ends: Ends, timeout: Any) -> None:
+    for use in (ends.near.receive, ends.near.wait_ended, partial(ends.near.send, 1)):
+        with pytest.raises(TypeError, match='the timeout must be seconds, or None, not'):
+            use(timeout)
+
+
 def test_close_wakes_a_receiver_that_reads() -> None:
     """Though nothing comes from the peer, not even a heartbeat."""
     silent = Options(timeout=None)

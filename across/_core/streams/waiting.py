@@ -28,7 +28,11 @@ _SHORTEST_WAIT = 0.002
 
 def deadline_of(timeout: float | None) -> float | None:
     """The time (monotonic) at which so many seconds from now are over."""
-    return None if timeout is None else time.monotonic() + timeout
+    if timeout is None:
+        return None
+    if not isinstance(timeout, (int, float)):
+        raise TypeError(f'the timeout must be seconds, or None, not {type(timeout).__name__}')
+    return time.monotonic() + timeout
 
 
 def refuse_in_critical_section() -> None:
