@@ -178,7 +178,8 @@ def test_many_calls_leave_nothing_behind() -> None:
         after = state()
         assert after[0] < before[0] + (8 << 20)
         assert psutil.Process(pid).memory_info().rss < there + (8 << 20)
-        assert after[1] == before[1]
+        # The thread that waits for idle connections has three of its own, once one was idle.
+        assert after[1] <= before[1] + 3
         wait_until(lambda: references_there() <= before[2], 'references to be released')
         assert not conn._link.calls.pending
         assert threading.active_count() < 80
