@@ -268,7 +268,7 @@ def test_error_of_the_stream_frees_the_send_lock() -> None:
 
 
 def test_nothing_is_written_after_close() -> None:
-    sink, outbox, _ = make_outbox(1, 0)
+    sink, outbox, _ = make_outbox(1, 0, 0)
     outbox.put(b'frame', may_block=False)
     outbox.close()
     assert not outbox.pending
@@ -277,6 +277,16 @@ def test_nothing_is_written_after_close() -> None:
         with pytest.raises(BrokenPipeError):
             outbox.put(b'late', True, flushed)
     assert sink.stream == b'f'
+
+
+def test_close_sends_what_was_left_to_others() -> None:
+    """A goodbye, say, that came while another thread was sending an answer."""
+    sink, outbox, lock = make_outbox()
+    lock.acquire()
+    outbox.put(b'goodbye', may_block=False)
+    lock.release()
+    outbox.close()
+    assert sink.stream == b'goodbye'
 
 
 def test_close_lets_go_of_who_waits_for_the_send_lock() -> None:

@@ -127,6 +127,11 @@ class Outbox:
     def close(self) -> None:
         """Wait until nobody writes, and let nobody write any more. The sink must be cancelled."""
         with self._lock:
+            # A goodbye may lie here that another thread, busy with an answer, had no time to send.
+            try:
+                self._drain(False)
+            except Exception:
+                pass  # the stream is broken
             self._sink = _Closed()
             self.backlog.clear()
             self.rest = []
