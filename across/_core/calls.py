@@ -10,7 +10,6 @@ from _thread import get_ident
 from collections import deque
 
 from .errors import OperationError
-from .sender import SMALL
 from .states import OPEN
 from .threads.baton import Waiter
 from .threads.cache import service_threads
@@ -197,13 +196,13 @@ class Calls:
                 context.critical = True
                 if not link.is_up:
                     raise link.disconnected()
-                if unattended and type(frame) is bytes and len(frame) <= SMALL:
-                    link.sender.send_soon(frame)
+                if unattended:
+                    unsent = _NONE
+                    link.sender.send_soon(frame, bulky)
+                    link.reader.find()
                 else:
                     unsent = _NONE
                     link.sender.send(frame, True, bulky)
-                if unattended:
-                    link.reader.find()
             except BaseException:
                 self._abandon(call)
                 raise

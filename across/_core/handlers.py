@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import _thread
 from collections import deque
-from types import CoroutineType
 
 from . import operations
 from .errors import OperationError, sentence
@@ -28,9 +27,6 @@ _LOOK_AGAIN = 0.05
 
 # Of an error that stands for one that is too large to be sent.
 _LONGEST_TEXT = 2000
-
-
-_NONE: list[int] = []  # never changed
 
 
 class CurrentCall:
@@ -235,8 +231,7 @@ class Handlers:
         func, args, kwargs = self._link.payloads.unpack(call._frame)
         if type(func) is str:
             return operations.TABLE[func](self._link, *args)
-        result = func(*args, **kwargs)
-        return operations.awaited(result) if type(result) is CoroutineType else result
+        return operations.call(func, args, kwargs)
 
     def _pack_result(self, value: Any) -> bytes | Packed:
         packed = self._link.payloads.pickling.dumps(value, 'the result')
@@ -261,7 +256,7 @@ class Handlers:
         link = self._link
         if packed is None or isinstance(packed, bytes):
             if not call.cancelled:
-                link.sender.reply(encode(kind, call.id, 0, packed or b''), _NONE, bool(self.queue))
+                link.sender.reply(encode(kind, call.id, 0, packed or b''), more=bool(self.queue))
         elif call.cancelled:
             link.payloads.drop_exports(packed.exported)
         else:

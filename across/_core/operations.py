@@ -26,11 +26,7 @@ def check_callable(func: object) -> None:
 
 def call(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Call a function; if it is an asynchronous one, wait for what it returns."""
-    return awaited(func(*args, **kwargs))
-
-
-def awaited(result: Any) -> Any:
-    """What a function returned; if it is an asynchronous one, what that returns in the end."""
+    result = func(*args, **kwargs)
     if type(result) is CoroutineType:
         from .execution import run_coroutine
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 # What is larger (bytes) is not worth gathering.
-SMALL = 1 << 12
+_SMALL = 1 << 12
 
 # For how long (seconds) frames that may be sent together are gathered.
 _GATHERING = 0.0002
@@ -61,8 +61,8 @@ class Sender:
             self._link.fail(f'{self._link.transport.ending()} ({sentence(exc)})', exc)
             raise self._link.disconnected() from exc
 
-    def send_soon(self, frame: bytes) -> None:
-        """Send a small frame; one system call for many of them, where they come in a long burst.
+    def send_soon(self, frame: Any, flushed: bool = False) -> None:
+        """Send a frame; one system call for many small ones, where they come in a long burst.
 
         The first ones of a burst leave at once. The rest leaves when it has been gathered for a
         moment, when a frame is sent in another way, or when a service thread comes to it: so as
@@ -71,6 +71,9 @@ class Sender:
         Raises:
             DisconnectError: The link has ended, or ends here.
         """
+        if type(frame) is not bytes or len(frame) > _SMALL:
+            self.send(frame, True, flushed)
+            return
         now = monotonic()
         if now - self._last_frame > _GATHERING:
             self._burst = 0
@@ -117,10 +120,11 @@ class Sender:
         """
         try:
             if self._link.state == OPEN:
-                if more and type(frame) is bytes and len(frame) <= SMALL:
-                    self.send_soon(frame)
+                flushed = type(frame) is list
+                if more:
+                    self.send_soon(frame, flushed)
                 else:
-                    self.send(frame, True, type(frame) is list)
+                    self.send(frame, True, flushed)
                 return
         except DisconnectError:
             pass

@@ -70,7 +70,7 @@ class Outbox:
             # Nobody writes: the lock is had at once, or another thread was faster by a moment.
             with self._lock:
                 if self.rest:
-                    self._enqueue(frame)
+                    self.add(frame)
                     done = self._drain(True)
                 else:
                     done = self._write(frame if type(frame) is list else [frame], True)  # type: ignore[list-item]
@@ -84,7 +84,7 @@ class Outbox:
                 locked.extend(map(self._lock.acquire, _NOT_BLOCKING))
                 if locked[0]:
                     if self.rest:
-                        self._enqueue(frame)
+                        self.add(frame)
                         done = self._drain(may_block)
                     else:
                         done = self._write(frame if isinstance(frame, list) else [frame], may_block)
@@ -95,15 +95,11 @@ class Outbox:
                 if self.backlog and done:
                     self.flush(may_block)
                 return
-        queued = self._enqueue(frame)
+        queued = self.add(frame)
         if may_block and (flushed or queued > HIGH_WATER):
             with self._lock:
                 self._drain(True)
         self.flush(may_block)
-
-    def add(self, frame: Frame) -> None:
-        """Queue a small frame only; somebody has to :meth:`flush`, or :meth:`put` more."""
-        self._enqueue(frame)
 
     def flush(self, may_block: bool = False) -> None:
         """Write what is queued, unless somebody else is at it."""
@@ -136,7 +132,12 @@ class Outbox:
             self.backlog.clear()
             self.rest = []
 
-    def _enqueue(self, frame: Frame) -> int:
+    def add(self, frame: Frame) -> int:
+        """Queue a frame only: somebody has to :meth:`flush`, or :meth:`put` more.
+
+        Returns:
+            How many bytes are queued now.
+        """
         with self._counter:
             self._queued += _size(frame)
             queued = self._queued
