@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from across._core.transports.base import Cancelled
 from across._core.transports.resolving import resolve
-from across._core.transports.streams import IOV_MAX, LONGEST_WAIT, StreamTransport, clamped
+from across._core.transports.streams import IOV_MAX, StreamTransport, clamped
 
 if TYPE_CHECKING:
     from typing import Any, Callable
@@ -58,20 +58,6 @@ class _SocketStream(StreamTransport):
     # As for pipes: what was moved is stored before any signal handler can run.
     def receive_into(self, view: memoryview) -> int:
         received = self.received = []
-        try:
-            received.extend(map(self._receive, (view,)))
-        except BlockingIOError:
-            return -1
-        return received[0]
-
-    def receive_next(self, view: memoryview, timeout: float | None = None) -> int:
-        received = self.received = []  # first: an exception may end the wait, too
-        if timeout is None:
-            self._poll_reading()
-        else:
-            self._poll_reading(timeout * 1000 if 0 < timeout < LONGEST_WAIT else clamped(timeout))
-        if self._wakeup.is_set:
-            self._check_cancelled()
         try:
             received.extend(map(self._receive, (view,)))
         except BlockingIOError:

@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 IOV_MAX = os.sysconf('SC_IOV_MAX')
 
 # poll() counts milliseconds in a C int; a wait of a week is as good as a longer one.
-LONGEST_WAIT = 7 * 24 * 3600.0
+_LONGEST_WAIT = 7 * 24 * 3600.0
 
 
 def clamped(timeout: float) -> float:
     # poll() takes a negative number for "no limit", which is not what a passed deadline means.
-    return min(max(timeout, 0.0), LONGEST_WAIT) * 1000
+    return min(max(timeout, 0.0), _LONGEST_WAIT) * 1000
 
 
 def _poll_nothing(timeout: float | None = None) -> list[tuple[int, int]]:
@@ -99,7 +99,7 @@ class StreamTransport(Transport):
             ready = self._poll_reading()
         else:
             ready = self._poll_reading(
-                timeout * 1000 if 0 < timeout < LONGEST_WAIT else clamped(timeout)
+                timeout * 1000 if 0 < timeout < _LONGEST_WAIT else clamped(timeout)
             )
         if self._wakeup.is_set:
             self._check_cancelled()
@@ -176,20 +176,6 @@ class DescriptorTransport(StreamTransport):
         # No byte code runs between the system call and the storing of what it says: extend() and
         # map() are C, so no signal handler can come in between.
         received = self.received = []
-        try:
-            received.extend(map(self._readv, (self._in_fd,), ((view,),)))
-        except BlockingIOError:
-            return -1
-        return received[0]
-
-    def receive_next(self, view: memoryview, timeout: float | None = None) -> int:
-        received = self.received = []  # first: an exception may end the wait, too
-        if timeout is None:
-            self._poll_reading()
-        else:
-            self._poll_reading(timeout * 1000 if 0 < timeout < LONGEST_WAIT else clamped(timeout))
-        if self._wakeup.is_set:
-            self._check_cancelled()
         try:
             received.extend(map(self._readv, (self._in_fd,), ((view,),)))
         except BlockingIOError:
