@@ -10,7 +10,7 @@ from ..errors import DisconnectError
 from ..threads.context import context
 from ..wire.frames import END, Frame
 from .inlet import OVER, Inlet
-from .table import Route, streams_of
+from .table import Handle, Route, streams_of
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..link import Link
 
 
-class RemoteIterator:
+class RemoteIterator(Handle):
     """Iterates over what a remote generator, or another iterable, yields.
 
     Made by :meth:`Connection.iterate`. Left alone, or closed, it closes the remote generator.
@@ -28,13 +28,11 @@ class RemoteIterator:
     """
 
     __module__ = 'across'
-    __slots__ = ('__weakref__', '_connection', '_inlet', '_link', '_over', '_route')
+    __slots__ = ('_inlet', '_over')
 
     def __init__(self, link: Link, route: Route) -> None:
         assert route.inlet is not None
-        self._connection = link.owner  # stays alive as long as its iterators
-        self._link = link
-        self._route = route
+        super().__init__(link, route)
         self._inlet: Inlet = route.inlet
         self._over = False  # the end, or an error, was raised
 
@@ -70,22 +68,7 @@ class RemoteIterator:
     def close(self) -> None:
         """Take no more items, and have the remote generator closed. Never blocks."""
         self._over = True
-        self._route.close()
-
-    def __enter__(self) -> RemoteIterator:
-        return self
-
-    def __exit__(self, exc_type: Any, exc: Any, traceback: Any) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        # May run at any bytecode of any thread: takes no lock.
-        try:
-            route = self._route
-        except AttributeError:
-            return
-        if not route.over:
-            route.streams.note_drop(route.key)
+        super().close()
 
     def __repr__(self) -> str:
         state = 'ended' if self._over else f'{self._inlet.queued} items queued'

@@ -11,7 +11,7 @@ from ..errors import OperationError
 from ..states import OPEN
 from ..threads.context import context
 from .inlet import OVER
-from .table import OPENED_BY_RECEIVER, SHIFT, Route, Ticket, streams_of
+from .table import OPENED_BY_RECEIVER, SHIFT, Handle, Route, Ticket, streams_of
 from .waiting import deadline_of, refuse_in_critical_section
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .callbacks import Callback
 
 
-class Stream:
+class Stream(Handle):
     """One end of a stream: items go to the other end, in the other process, and come from there.
 
     Made by :meth:`Connection.open_stream`. The other end travels, once, when the stream is passed
@@ -38,19 +38,15 @@ class Stream:
     """
 
     __module__ = 'across'
-    __slots__ = (
-        *('__weakref__', '_callback', '_connection', '_inlet', '_link', '_outlet', '_route'),
-    )
+    __slots__ = ('_callback', '_inlet', '_outlet')
 
     def __init__(self, link: Link, route: Route) -> None:
         assert route.inlet is not None
         assert route.outlet is not None
         self._callback: Callback | None = None
-        self._connection = link.owner  # stays alive as long as its streams
-        self._link = link
         self._inlet = route.inlet
         self._outlet = route.outlet
-        self._route = route
+        super().__init__(link, route)
 
     # ------------------------------------------------------------------------------ sending
 
@@ -231,22 +227,10 @@ class Stream:
 
         What the other side sends from now on fails there. A second close does nothing.
         """
-        self._route.close()
+        super().close()
 
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(self, exc_type: Any, exc: Any, traceback: Any) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        # May run at any bytecode of any thread: takes no lock.
-        try:
-            route = self._route
-        except AttributeError:
-            return
-        if not route.over and self._callback is None:
-            route.streams.note_drop(route.key)
+    def _lives_on(self) -> bool:
+        return self._callback is not None
 
     # ---------------------------------------------------------------------------- the rest
 

@@ -20,9 +20,11 @@ from .outlet import Outlet
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, TypeVar
 
     from ..link import Link
+
+    H = TypeVar('H', bound='Handle')
 
 # The low bits of a stream's id; see :mod:`..wire.frames`.
 OPENED_BY_RECEIVER = 1
@@ -97,6 +99,39 @@ class Route:
         self.inlet.add(Frame(END, self.key, 0, (), b'', ()))
         self.outlet.end_soon(1)
         self.check_over()
+
+
+class Handle:
+    """What the program has of a stream: left, or garbage collected, it closes its end."""
+
+    __slots__ = ('__weakref__', '_connection', '_link', '_route')
+
+    def __init__(self, link: Link, route: Route) -> None:
+        self._connection = link.owner  # stays alive as long as its streams
+        self._link = link
+        self._route = route
+
+    def close(self) -> None:
+        self._route.close()
+
+    def __enter__(self: H) -> H:
+        return self
+
+    def __exit__(self, exc_type: Any, exc: Any, traceback: Any) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # May run at any bytecode of any thread: takes no lock.
+        try:
+            route = self._route
+        except AttributeError:
+            return
+        if not route.over and not self._lives_on():
+            route.streams.note_drop(route.key)
+
+    def _lives_on(self) -> bool:
+        """Whether the end is in use although the program has let go of it."""
+        return False
 
 
 class Streams:
