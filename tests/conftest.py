@@ -20,10 +20,11 @@ from support.interpreters import (
 )
 from support.leaks import Resources, find_leaks
 from support.peers import Pair, connected_pair
-from support.sshd import Sshd, missing_part, running_sshd
+from support.sshd import Sshd, lead_ssh, missing_part, running_sshd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 # What a shell starts in the background ignores it, and so would all that the tests start.
@@ -81,6 +82,12 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
         pytest.skip(missing)
     with running_sshd(tmp_path_factory.mktemp('sshd')) as server:
         yield server
+
+
+@pytest.fixture
+def led_ssh(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The command `ssh`, which takes the tests' sshd for every host there is, as a program."""
+    return lead_ssh(sshd.config, tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope='session')

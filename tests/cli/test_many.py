@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -35,16 +34,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name in 'bc':
             (path / name).symlink_to(path / 'a')
         yield path
-
-
-@pytest.fixture
-def ssh_aliases(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sshd:
-    """The tests' sshd, which `ssh` takes for every host there is."""
-    program = tmp_path / 'ssh'
-    program.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {sshd.config} "$@"\n')
-    program.chmod(0o755)
-    monkeypatch.setenv('PATH', f'{tmp_path}{os.pathsep}{os.environ["PATH"]}')
-    return sshd
 
 
 def on(folder: Path, names: str) -> str:
@@ -310,7 +299,8 @@ def test_debug_shows_the_traceback_of_each(folder: Path) -> None:
     assert all(line.startswith(label) for line in trace)
 
 
-def test_hosts_that_ssh_reaches(ssh_aliases: Sshd) -> None:
+@pytest.mark.usefixtures('led_ssh')
+def test_hosts_that_ssh_reaches(sshd: Sshd) -> None:
     """Words without a scheme."""
     result = run_program('exec', '--on', 'rose,queen,nobody-of-ours@king', 'import os; os.getpid()')
     assert result.status == 11

@@ -12,6 +12,7 @@ import pytest
 
 from across import Connection, get_bios
 from cli.program import run_program, serving, terminal
+from support.sshd import lead_ssh
 from support.waiting import SECOND
 
 if TYPE_CHECKING:
@@ -29,11 +30,7 @@ def ssh(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sshd:
     own = ('HostName', 'Port', 'User')
     lines = sshd.config.read_text().splitlines(True)
     config.write_text(''.join(line for line in lines if line.split()[0] not in own))
-    program = tmp_path / 'bin' / 'ssh'
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {config} "$@"\n')
-    program.chmod(0o755)
-    monkeypatch.setenv('PATH', f'{program.parent}{os.pathsep}{os.environ["PATH"]}')
+    lead_ssh(config, tmp_path, monkeypatch)
     return sshd
 
 

@@ -7,7 +7,6 @@ import doctest
 import os
 import pkgutil
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,23 +18,13 @@ import across
 from support.waiting import SECOND
 
 if TYPE_CHECKING:
-    from support.sshd import Sshd
+    pass
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / 'docs' / 'examples'
 OVER_SSH = EXAMPLES / 'over_ssh.py'
 OUTPUTS = sorted(set(EXAMPLES.rglob('*.out')) - {OVER_SSH.with_suffix('.out')})
 PAGES = [ROOT / 'README.rst', *sorted((ROOT / 'docs').rglob('*.rst'))]
-
-
-@pytest.fixture
-def ssh_that_reaches_us(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lead every host name to the tests' sshd, for scripts that call plain `ssh`."""
-    program = tmp_path / 'bin' / 'ssh'
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {sshd.config} "$@"\n')
-    program.chmod(0o755)
-    monkeypatch.setenv('PATH', f'{program.parent}{os.pathsep}{os.environ["PATH"]}')
 
 
 def run_python(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -70,7 +59,7 @@ def test_example(output: Path) -> None:
     check_output(output_of(output.with_suffix('.py')), output.read_text())
 
 
-@pytest.mark.usefixtures('ssh_that_reaches_us')
+@pytest.mark.usefixtures('led_ssh')
 def test_example_over_ssh() -> None:
     expected = OVER_SSH.with_suffix('.out').read_text()
     check_output(output_of(OVER_SSH, 'wonderland'), expected)
@@ -82,7 +71,7 @@ def test_every_script_says_what_it_prints() -> None:
     assert without == {EXAMPLES / 'demo.py'}
 
 
-@pytest.mark.usefixtures('ssh_that_reaches_us')
+@pytest.mark.usefixtures('led_ssh')
 def test_demo_on_this_machine_and_over_ssh() -> None:
     shown = output_of(EXAMPLES / 'demo.py', 'wonderland')
     for expected in (
@@ -111,7 +100,7 @@ def python_blocks(page: Path) -> list[str]:
     return [re.sub('^    ', '', block, flags=re.MULTILINE) for block in blocks]
 
 
-@pytest.mark.usefixtures('ssh_that_reaches_us')
+@pytest.mark.usefixtures('led_ssh')
 @pytest.mark.parametrize('page', ['README.rst', 'docs/index.rst'])
 def test_first_example(page: str, tmp_path: Path) -> None:
     script = tmp_path / 'first.py'

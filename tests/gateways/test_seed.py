@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import runpy
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from servers.processes import has_ended
 from support.waiting import SECOND, wait_until
 
 if TYPE_CHECKING:
-    from support.sshd import Sshd
+    pass
 
 BIOS = Path(__file__).parents[2] / 'bios'
 LIMIT = 10 * SECOND
@@ -43,12 +42,8 @@ def test_remote_exec() -> None:
     gw.join()
 
 
-def test_file_server(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / 'bin' / 'ssh'
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {sshd.config} "$@"\n')
-    program.chmod(0o755)
-    monkeypatch.setenv('PATH', f'{program.parent}{os.pathsep}{os.environ["PATH"]}')
+@pytest.mark.usefixtures('led_ssh')
+def test_file_server() -> None:
     somefilelist = [str(BIOS / 'stdio.py'), '/etc/passwd']
 
     contentserverbootstrap = Source(

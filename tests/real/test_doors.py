@@ -107,16 +107,10 @@ def test_circumstances(name: str) -> None:
 
 
 @pytest.mark.parametrize('name', DOORS['on_other_machines']('', ''))
-def test_other_machines(
-    name: str, sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_machines(name: str, led_ssh: Path) -> None:
     """All of them are this one; the command ``ssh`` knows where to go, over there, too."""
-    ssh = tmp_path / 'ssh'
-    ssh.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {sshd.config} "$@"\n')
-    ssh.chmod(0o755)
-    monkeypatch.setenv('PATH', f'{tmp_path}{os.pathsep}{os.environ["PATH"]}')
     argv = DOORS['on_other_machines']('wonderland', 'bastion')[name]
-    command = [word.replace('ssh wonderland', f'{ssh} wonderland') for word in argv]
+    command = [word.replace('ssh wonderland', f'{led_ssh} wonderland') for word in argv]
     with Connection.from_command(command) as conn:
         assert conn.call(os.getpid) != os.getpid()
 

@@ -19,7 +19,9 @@ from support.waiting import SECOND, wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ['Sshd', 'missing_part', 'running_sshd']
+    import pytest
+
+__all__ = ['Sshd', 'lead_ssh', 'missing_part', 'running_sshd']
 
 HOST = 'across-test-host'
 
@@ -73,6 +75,16 @@ class Sshd(NamedTuple):
     def command(self, *remote_argv: str) -> list[str]:
         """Return the argv that runs `remote_argv` over there, each word quoted for the shell."""
         return [*self.ssh_argv, ' '.join(map(shlex.quote, remote_argv))]
+
+
+def lead_ssh(config: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Have the command `ssh` use a configuration, by a program that is made in the folder."""
+    program = folder / 'bin' / 'ssh'
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {config} "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv('PATH', f'{program.parent}{os.pathsep}{os.environ["PATH"]}')
+    return program
 
 
 def _sshd_path() -> str | None:
