@@ -110,12 +110,47 @@ def serving(endpoint: str, *words: str) -> Iterator[str]:
         assert result == (0, '', ''), result
 
 
-class Terminal:
+class InTerminal:
+    """A program in a terminal of its own, which the test has the other side of.
+
+    Attributes:
+        pid: Of the program; 0 in it, and once it has ended.
+    """
+
+    def __init__(self) -> None:
+        self.pid, self._fd = pty.fork()
+
+    def type(self, text: str) -> None:
+        os.write(self._fd, text.encode())
+
+    def finish(self) -> int:
+        """Read the rest; the exit status."""
+        while self._receive():
+            pass
+        _, status = os.waitpid(self.pid, 0)
+        self.pid = 0
+        return os.waitstatus_to_exitcode(status)
+
+    def close(self) -> None:
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self._fd)
+
+    def _receive(self) -> bytes:
+        """What has come; nothing if nothing will."""
+        try:
+            return os.read(self._fd, 1 << 16)
+        except OSError:  # Linux says so of a terminal that nobody has open any more
+            return b''
+
+
+class Terminal(InTerminal):
     """The program in a terminal of its own; a user who types and reads the screen."""
 
     def __init__(self, *words: object) -> None:
         self._screen = ''
-        self.pid, self._fd = pty.fork()
+        super().__init__()
         if self.pid == 0:
             # Plain output: no colours, no bracketed paste.
             os.execve(
@@ -123,9 +158,6 @@ class Terminal:
                 [*PROGRAM, *map(str, words)],
                 environment(TERM='dumb', PYTHON_BASIC_REPL='1'),
             )
-
-    def type(self, text: str) -> None:
-        os.write(self._fd, text.encode())
 
     def press_until(self, key: str, pattern: str) -> str:
         """Press a key, and once more each second, until the screen shows a pattern.
@@ -156,28 +188,7 @@ class Terminal:
             assert ready, f'{pattern!r} is not on the screen: {self._screen!r}'
             data = self._receive()
             assert data, f'{pattern!r} is not on the screen, and will not be: {self._screen!r}'
-            self._screen += data
-
-    def _receive(self) -> str:
-        try:
-            data = os.read(self._fd, 4096)
-        except OSError:  # Linux says so of a terminal that nobody has open any more
-            return ''
-        return data.decode().replace('\r\n', '\n').replace('\x07', '')
-
-    def finish(self) -> int:
-        """Read the rest; the exit status."""
-        while self._receive():
-            pass
-        _, status = os.waitpid(self.pid, 0)
-        self.pid = 0
-        return os.waitstatus_to_exitcode(status)
-
-    def close(self) -> None:
-        if self.pid:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-        os.close(self._fd)
+            self._screen += data.decode().replace('\r\n', '\n').replace('\x07', '')
 
 
 @contextmanager

@@ -5,11 +5,9 @@ from __future__ import annotations
 import codecs
 import fcntl
 import os
-import pty
 import re
 import select
 import shlex
-import signal
 import struct
 import termios
 import time
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyte
 
-from cli.program import PROGRAM, TIMEOUT, environment
+from cli.program import PROGRAM, TIMEOUT, InTerminal, environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 160, 24
 
 
-class Screen:
+class Screen(InTerminal):
     """The program, running.
 
     Args:
@@ -53,7 +51,7 @@ class Screen:
             command += f' > {shlex.quote(str(out))}'
         if pipe_to:
             command = f'{command} | {pipe_to}'
-        self.pid, self._fd = pty.fork()
+        super().__init__()
         if self.pid == 0:
             # Before the program looks.
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', height, WIDTH, 0, 0))
@@ -70,9 +68,6 @@ class Screen:
     def shows_cursor(self) -> bool:
         return not self._screen.cursor.hidden
 
-    def type(self, text: str) -> None:
-        os.write(self._fd, text.encode())
-
     def wait_for(self, pattern: str) -> None:
         """Wait until the screen shows a pattern, which must come soon."""
         deadline = time.monotonic() + TIMEOUT
@@ -82,29 +77,15 @@ class Screen:
             assert ready, f'{pattern!r} is not on the screen: {self.lines()}'
             assert self._receive(), f'{pattern!r} will not be on the screen: {self.lines()}'
 
-    def finish(self) -> int:
-        """Read the rest; the exit status."""
-        while self._receive():
-            pass
-        _, status = os.waitpid(self.pid, 0)
-        self.pid = 0
-        return os.waitstatus_to_exitcode(status)
-
-    def _receive(self) -> bool:
-        try:
-            data = os.read(self._fd, 1 << 16)
-        except OSError:  # Linux says so of a terminal that nobody has open any more
-            return False
+    def _receive(self) -> bytes:
+        data = super()._receive()
         text = self._decoder.decode(data)
         self.raw += text
         self._stream.feed(text)
-        return bool(data)
+        return data
 
     def __enter__(self) -> Screen:
         return self
 
     def __exit__(self, *exc_info: Any) -> None:
-        if self.pid:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-        os.close(self._fd)
+        self.close()

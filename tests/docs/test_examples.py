@@ -10,15 +10,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 import across
 from support.waiting import SECOND
-
-if TYPE_CHECKING:
-    pass
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / 'docs' / 'examples'

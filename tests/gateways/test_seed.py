@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,9 +15,6 @@ from across import Connection, get_bios
 from across.gateways import PopenGateway, SocketGateway, Source, SshGateway
 from servers.processes import has_ended
 from support.waiting import SECOND, wait_until
-
-if TYPE_CHECKING:
-    pass
 
 BIOS = Path(__file__).parents[2] / 'bios'
 LIMIT = 10 * SECOND

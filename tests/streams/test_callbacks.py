@@ -10,23 +10,17 @@ from typing import Any
 
 import pytest
 
-from across import DisconnectError, OperationError, Stream, get_connection
+from across import DisconnectError, OperationError, get_connection
+from streams.both_ends import BothEnds
 from support.peers import Pair
 from support.waiting import SECOND, wait_until
 
 LIMIT = 5 * SECOND
-ARRIVED: list[Stream] = []
 
 
-def keep(stream: Stream) -> None:
-    ARRIVED.append(stream)
-
-
-class Ends:
+class Ends(BothEnds):
     def __init__(self, pair: Pair) -> None:
-        self.near = pair.near.open_stream()
-        pair.near.call(keep, self.near)
-        self.far = ARRIVED.pop()
+        super().__init__(pair)
         self.got: list[Any] = []
         self.ends: list[Any] = []
         self.over = threading.Event()

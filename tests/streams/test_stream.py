@@ -23,6 +23,7 @@ from across import (
     get_connection,
     ref,
 )
+from streams.both_ends import ARRIVED, BothEnds, keep
 from support.ends import AT_ONCE, at_once, finish, raised_by, together
 from support.ends import pair as connections
 from support.interleaving import Background
@@ -33,24 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LIMIT = 5 * SECOND
-ARRIVED: list[Stream] = []
-
-
-def keep(stream: Stream) -> None:
-    """Runs over there, in this very process: the test then has both ends."""
-    ARRIVED.append(stream)
-
-
-class Ends:
-    def __init__(self, pair: Pair) -> None:
-        self.near = pair.near.open_stream()
-        pair.near.call(keep, self.near)
-        self.far = ARRIVED.pop()
 
 
 @pytest.fixture
-def ends(pair: Pair) -> Ends:
-    return Ends(pair)
+def ends(pair: Pair) -> BothEnds:
+    return BothEnds(pair)
 
 
 def echo(stream: Stream) -> None:
@@ -71,7 +59,7 @@ def someone_waits(*waiters: Any, count: int = 1) -> bool:
 # ---------------------------------------------------------------------------------- both ways
 
 
-def test_items_go_both_ways(ends: Ends) -> None:
+def test_items_go_both_ways(ends: BothEnds) -> None:
     assert isinstance(ends.far, Stream)
     for i in range(3):
         ends.near.send(i)
@@ -80,7 +68,7 @@ def test_items_go_both_ways(ends: Ends) -> None:
     assert [ends.near.receive(LIMIT) for _ in range(3)] == [[0], [1], [2]]
 
 
-def test_one_item_at_a_time(ends: Ends) -> None:
+def test_one_item_at_a_time(ends: BothEnds) -> None:
     """None of them waits for company until somebody else looks after it."""
     for i in range(500):
         ends.near.send(i)
@@ -139,7 +127,7 @@ def test_end_travels_in_a_result(pair: Pair) -> None:
     assert list(pair.near.call(numbers, 3)['stream']) == [0, 1, 2]
 
 
-def test_end_travels_as_an_item(ends: Ends, pair: Pair) -> None:
+def test_end_travels_as_an_item(ends: BothEnds, pair: Pair) -> None:
     inner = pair.near.open_stream()
     ends.near.send(['here', inner])
     text, other = ends.far.receive(LIMIT)
@@ -152,7 +140,7 @@ def test_end_travels_as_an_item(ends: Ends, pair: Pair) -> None:
     assert returned.receive(LIMIT) == 'from here'
 
 
-def test_refs_and_proxies_as_items(ends: Ends) -> None:
+def test_refs_and_proxies_as_items(ends: BothEnds) -> None:
     mine: list[int] = []
     ends.near.send(ref(mine))
     proxy = ends.far.receive(LIMIT)
@@ -162,7 +150,7 @@ def test_refs_and_proxies_as_items(ends: Ends) -> None:
     assert ends.near.receive(LIMIT)[0] is mine
 
 
-def test_buffer_may_change_once_it_is_sent(ends: Ends) -> None:
+def test_buffer_may_change_once_it_is_sent(ends: BothEnds) -> None:
     block = bytearray(300_000)
     got: list[Any] = []
     ends.far.set_callback(got.append)
@@ -175,7 +163,7 @@ def test_buffer_may_change_once_it_is_sent(ends: Ends) -> None:
     ]
 
 
-def test_unpicklable_item(ends: Ends) -> None:
+def test_unpicklable_item(ends: BothEnds) -> None:
     ends.near.send(1)
     with pytest.raises(OperationError, match=r"'_thread.lock' object: item 2, key 'a'"):
         ends.near.send({'a': threading.Lock()})
@@ -186,7 +174,7 @@ def test_unpicklable_item(ends: Ends) -> None:
 # ------------------------------------------------------------------------------------ waiting
 
 
-def test_timeout_of_receive(ends: Ends) -> None:
+def test_timeout_of_receive(ends: BothEnds) -> None:
     with pytest.raises(TimeoutError, match=r'no item came within 0\.01 s'):
         ends.near.receive(0.01)
     with pytest.raises(TimeoutError):
@@ -196,7 +184,7 @@ def test_timeout_of_receive(ends: Ends) -> None:
     assert ends.near.receive(0) == 1
 
 
-def test_poll_finds_what_has_arrived(ends: Ends) -> None:
+def test_poll_finds_what_has_arrived(ends: BothEnds) -> None:
     for i in range(20):
         ends.far.send(i)
 
@@ -209,7 +197,7 @@ def test_poll_finds_what_has_arrived(ends: Ends) -> None:
         assert wait_until(poll) == [i]
 
 
-def test_timeout_while_other_messages_come(pair: Pair, ends: Ends) -> None:
+def test_timeout_while_other_messages_come(pair: Pair, ends: BothEnds) -> None:
     """They must not keep the waiting thread from looking at the clock."""
     stop = threading.Event()
 
@@ -227,7 +215,7 @@ def test_timeout_while_other_messages_come(pair: Pair, ends: Ends) -> None:
         thread.join()
 
 
-def test_timeout_of_send(ends: Ends) -> None:
+def test_timeout_of_send(ends: BothEnds) -> None:
     sent = 0
     while True:
         try:
@@ -243,7 +231,7 @@ def test_timeout_of_send(ends: Ends) -> None:
     assert ends.far.receive(LIMIT) == 'again'
 
 
-def test_many_threads_send_and_receive(ends: Ends) -> None:
+def test_many_threads_send_and_receive(ends: BothEnds) -> None:
     count = 2000
 
     def send(start: int) -> None:
@@ -264,7 +252,7 @@ def test_many_threads_send_and_receive(ends: Ends) -> None:
     assert sorted(plain) == [(start, i) for start in range(3) for i in range(count)]
 
 
-def test_queued(ends: Ends) -> None:
+def test_queued(ends: BothEnds) -> None:
     assert ends.far.queued == 0
     for i in range(10):
         ends.near.send(i if i % 2 else [i])
@@ -276,7 +264,7 @@ def test_queued(ends: Ends) -> None:
 # ------------------------------------------------------------------------------------- ending
 
 
-def test_end_closes_one_direction(ends: Ends) -> None:
+def test_end_closes_one_direction(ends: BothEnds) -> None:
     ends.near.send(1)
     ends.near.end()
     ends.near.end()
@@ -292,7 +280,7 @@ def test_end_closes_one_direction(ends: Ends) -> None:
     assert (ends.far.ended, ends.near.ended) == (True, False)
 
 
-def test_end_with_an_error(ends: Ends) -> None:
+def test_end_with_an_error(ends: BothEnds) -> None:
     def fail() -> None:
         raise KeyError('lost')
 
@@ -307,18 +295,18 @@ def test_end_with_an_error(ends: Ends) -> None:
         next(iter(ends.far))
 
 
-def test_end_with_a_timeout_error_is_told_from_our_own(ends: Ends) -> None:
+def test_end_with_a_timeout_error_is_told_from_our_own(ends: BothEnds) -> None:
     ends.near.end(TimeoutError('over there'))
     with pytest.raises(TimeoutError, match='over there'):
         ends.far.receive(LIMIT)
 
 
-def test_end_with_what_is_no_exception(ends: Ends) -> None:
+def test_end_with_what_is_no_exception(ends: BothEnds) -> None:
     with pytest.raises(TypeError, match="must be an exception, not 'str'"):
         ends.near.end('oops')  # type: ignore[arg-type]
 
 
-def test_close_stops_the_sender(ends: Ends) -> None:
+def test_close_stops_the_sender(ends: BothEnds) -> None:
     ends.near.send(1)
     ends.far.close()
     assert ends.far.closed
@@ -340,7 +328,7 @@ def _error_of_send(stream: Stream) -> BaseException | None:
     return None
 
 
-def test_close_wakes_a_blocked_sender(ends: Ends) -> None:
+def test_close_wakes_a_blocked_sender(ends: BothEnds) -> None:
     errors: list[Any] = []
     thread = threading.Thread(target=lambda: errors.append(raised_by(_send_for_ever, ends.near)))
     thread.start()
@@ -356,7 +344,7 @@ def _send_for_ever(stream: Stream) -> None:
         stream.send(0)
 
 
-def test_close_wakes_a_blocked_receiver(ends: Ends) -> None:
+def test_close_wakes_a_blocked_receiver(ends: BothEnds) -> None:
     errors: list[Any] = []
     thread = threading.Thread(target=lambda: errors.append(raised_by(ends.near.receive)))
     thread.start()
@@ -368,7 +356,7 @@ def test_close_wakes_a_blocked_receiver(ends: Ends) -> None:
 
 
 @pytest.mark.parametrize('timeout', ['x', [1]])
-def test_senseless_timeout(ends: Ends, timeout: Any) -> None:
+def test_senseless_timeout(ends: BothEnds, timeout: Any) -> None:
     for use in (ends.near.receive, ends.near.wait_ended, partial(ends.near.send, 1)):
         with pytest.raises(TypeError, match='the timeout must be seconds, or None, not'):
             use(timeout)
@@ -385,34 +373,34 @@ def test_close_wakes_a_receiver_that_reads() -> None:
         assert isinstance(receiver.join(), EOFError)
 
 
-def test_with_block_closes(ends: Ends) -> None:
+def test_with_block_closes(ends: BothEnds) -> None:
     with ends.near as stream:
         assert stream is ends.near
     assert ends.near.closed
     wait_until(lambda: ends.far.ended)
 
 
-def test_items_sent_before_close_arrive(ends: Ends) -> None:
+def test_items_sent_before_close_arrive(ends: BothEnds) -> None:
     for i in range(10):
         ends.near.send(i)
     ends.near.close()
     assert list(ends.far) == list(range(10))
 
 
-def test_dropped_end_acts_as_closed(ends: Ends) -> None:
+def test_dropped_end_acts_as_closed(ends: BothEnds) -> None:
     ends.near.send(1)
     del ends.near
     assert list(ends.far) == [1]
     assert wait_until(lambda: _error_of_send(ends.far))
 
 
-def test_dropped_far_end_acts_as_closed(ends: Ends) -> None:
+def test_dropped_far_end_acts_as_closed(ends: BothEnds) -> None:
     del ends.far
     gc.collect()
     assert list(ends.near) == []
 
 
-def test_wait_ended(ends: Ends) -> None:
+def test_wait_ended(ends: BothEnds) -> None:
     with pytest.raises(TimeoutError, match=r'the stream did not end within 0\.01 s'):
         ends.near.wait_ended(0.01)
     ends.far.send(1)
@@ -421,7 +409,7 @@ def test_wait_ended(ends: Ends) -> None:
     assert ends.near.receive() == 1
 
 
-def test_wait_ended_tells_the_error(ends: Ends) -> None:
+def test_wait_ended_tells_the_error(ends: BothEnds) -> None:
     ends.far.send([1])
     ends.far.end(KeyError('lost'))
     for _ in range(2):
@@ -432,14 +420,14 @@ def test_wait_ended_tells_the_error(ends: Ends) -> None:
         ends.near.receive()
 
 
-def test_wait_ended_after_our_own_close(ends: Ends) -> None:
+def test_wait_ended_after_our_own_close(ends: BothEnds) -> None:
     ends.near.close()
     ends.near.wait_ended(LIMIT)
 
 
 def test_nothing_remains_of_streams(pair: Pair) -> None:
     for how in range(40):
-        ends = Ends(pair)
+        ends = BothEnds(pair)
         ends.near.send(1)
         ends.far.send(2)
         for i, way in enumerate((ends.near.end, ends.far.end, ends.near.close, ends.far.close)):
@@ -459,7 +447,7 @@ def test_nothing_remains_of_streams(pair: Pair) -> None:
 # -------------------------------------------------------------------------------- the journey
 
 
-def test_other_end_travels_once(ends: Ends, pair: Pair) -> None:
+def test_other_end_travels_once(ends: BothEnds, pair: Pair) -> None:
     with pytest.raises(OperationError, match='has travelled already'):
         pair.near.call(keep, ends.near)
     with pytest.raises(OperationError, match='was opened by the other side'):
@@ -471,7 +459,7 @@ def test_twice_in_one_call_is_one(pair: Pair) -> None:
     assert pair.near.call(operator.is_, stream, stream)
 
 
-def test_wrong_connection(pair: Pair, ends: Ends) -> None:
+def test_wrong_connection(pair: Pair, ends: BothEnds) -> None:
     with connected_pair() as other:
         with pytest.raises(OperationError, match='belongs to another connection'):
             other.near.call(keep, ends.near)
@@ -480,7 +468,7 @@ def test_wrong_connection(pair: Pair, ends: Ends) -> None:
             pair.far.call(keep, stream)
 
 
-def test_plain_pickle_and_copy(ends: Ends) -> None:
+def test_plain_pickle_and_copy(ends: BothEnds) -> None:
     with pytest.raises(TypeError, match='a stream cannot be copied'):
         pickle.dumps(ends.near)
     with pytest.raises(TypeError, match='a stream cannot be copied'):
@@ -521,7 +509,7 @@ def test_end_that_is_lost_on_its_way(pair: Pair) -> None:
     assert pair.near.call(abs, -5) == 5
 
 
-def test_end_in_an_item_that_nobody_takes_is_lost(pair: Pair, ends: Ends) -> None:
+def test_end_in_an_item_that_nobody_takes_is_lost(pair: Pair, ends: BothEnds) -> None:
     inner = pair.near.open_stream()
     ends.near.send([inner])
     wait_until(lambda: ends.far.queued)
@@ -533,7 +521,7 @@ def test_end_in_an_item_that_nobody_takes_is_lost(pair: Pair, ends: Ends) -> Non
 # ---------------------------------------------------------------------- the end of the connection
 
 
-def test_closed_connection(pair: Pair, ends: Ends) -> None:
+def test_closed_connection(pair: Pair, ends: BothEnds) -> None:
     ends.near.send(1)
     ends.near.send(2)
     pair.near.close()
@@ -581,7 +569,7 @@ def test_end_of_the_connection_wakes_all(how: str) -> None:
         assert [type(error) for error in errors] == [DisconnectError] * 4
 
 
-def test_end_of_a_closed_connection_is_no_end_of_items(pair: Pair, ends: Ends) -> None:
+def test_end_of_a_closed_connection_is_no_end_of_items(pair: Pair, ends: BothEnds) -> None:
     def send() -> None:
         with ends.far:
             _send_for_ever(ends.far)
@@ -597,12 +585,12 @@ def test_end_of_a_closed_connection_is_no_end_of_items(pair: Pair, ends: Ends) -
         list(ends.near)
 
 
-def test_connection_of_a_stream(pair: Pair, ends: Ends) -> None:
+def test_connection_of_a_stream(pair: Pair, ends: BothEnds) -> None:
     assert ends.near.connection is pair.near
     assert ends.far.connection is pair.far
 
 
-def test_repr(ends: Ends) -> None:
+def test_repr(ends: BothEnds) -> None:
     assert repr(ends.near).endswith(', open>')
     ends.near.close()
     assert repr(ends.near).endswith(', closed>')

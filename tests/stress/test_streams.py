@@ -6,41 +6,25 @@ The numbers are small unless ``ACROSS_STRESS`` multiplies them.
 from __future__ import annotations
 
 import gc
-import os
 import random
-import sys
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from across import AcrossError, Connection, Stream, get_connection, ref
+from stress.scale import SCALE, TIME_LIMIT, limited, switching
 from support.ends import pair, together
 from support.items import failing, numbers, of_two_kinds
-from support.waiting import SECOND, wait_until
+from support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.stress
-
-SCALE = int(os.environ.get('ACROSS_STRESS', '1'))
-TIME_LIMIT = 15 * SECOND * SCALE
-limited = pytest.mark.timeout(20 * SECOND * SCALE)
-
-
-@contextmanager
-def switching(seconds: float) -> Iterator[None]:
-    """Let threads take turns after so little time that they meet everywhere."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(seconds)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
 
 
 def echo(stream: Stream) -> None:

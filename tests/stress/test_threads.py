@@ -9,11 +9,9 @@ import gc
 import itertools
 import os
 import random
-import sys
 import threading
 import time
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,29 +20,15 @@ import pytest
 
 import across
 from across import Connection, Options
+from stress.scale import SCALE, TIME_LIMIT, limited, switching
 from support.ends import Script, bare_peer, pair, together
 from support.interpreters import bare_command
 from support.waiting import SECOND, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.stress
-
-SCALE = int(os.environ.get('ACROSS_STRESS', '1'))
-TIME_LIMIT = 15 * SECOND * SCALE
-limited = pytest.mark.timeout(20 * SECOND * SCALE)
-
-
-@contextmanager
-def switching(seconds: float) -> Iterator[None]:
-    """Let threads take turns after so little time that they meet everywhere."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(seconds)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
 
 
 class Counter:
