@@ -28,7 +28,7 @@ LONGEST_FILE = 400
 
 # Lower layers first. Parts of one layer never import each other, except in the PLAIN_LAYERS.
 CORE_LAYERS = (
-    {'errors', 'options', 'debug'},
+    {'errors', 'options', 'debug', 'interrupts'},
     {'wire', 'transports', 'threads', 'values'},
     {'travel'},
     # What one connection consists of, split by task.

@@ -13,6 +13,7 @@ EAGER = (
     'across._core.errors',
     'across._core.options',
     'across._core.debug',
+    'across._core.interrupts',
     'across._core.wire',
     'across._core.wire.frames',
     'across._core.wire.greeting',

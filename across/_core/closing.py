@@ -48,7 +48,7 @@ def release(link: Link) -> None:
     """Free what the link holds, once nobody uses it any more."""
     watchdog.remove(link.pulse)
     last = Waiter()
-    while not last.reading:
+    while link.reader.baton.holder is not last:
         service_threads.run_stranded()  # one may hold the baton
         link.reader.baton.take_or_sleep(last, SIGNAL_PAUSE)  # and keep it: nobody reads now
     if link.reader.idle is not None:

@@ -6,12 +6,12 @@ Layer: just below :mod:`.link`. Who reads when, and why a reader never waits for
 
 from __future__ import annotations
 
-import _thread
-import threading
 import time
+from _thread import get_ident
 
 from .calls import PendingCall
 from .errors import ProtocolError, sentence
+from .interrupts import shield
 from .states import OPEN
 from .threads.baton import Baton
 from .threads.cache import service_threads
@@ -37,14 +37,10 @@ from .wire.frames import (
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
-    from typing import Callable
-
     from .idle import Idle
     from .link import Link
 
 _ANSWERS = frozenset([RESULT, FAILURE])
-
-_MAIN = threading.main_thread().ident
 
 # How long (seconds) the main thread waits at a time: a signal that arrives right before a wait does
 # not end it, so its handler runs that much later at most.
@@ -70,12 +66,8 @@ class Reader:
         self.baton = Baton(self._on_free)
         self.decoder = FrameDecoder(allocate, link.options.max_frame_size)
         self.reads = 0  # how often bytes came in: the pulse looks whether it goes up
-        # These two belong to the holder of the baton. An exception of a signal handler, such as
-        # KeyboardInterrupt, that comes while messages are dispatched would lose some of them; one
-        # that comes amid receiving leaves them here.
+        # The holder of the baton takes messages in: an exception here would lose some.
         self._in_doubt = False
-        self._late: list[Frame] = []
-        self._deferred: list[Callable[[], None]] = []  # jobs for service threads
         self.stream_frames: list[Frame] = []  # for the table of streams, which may come late
         self._found_late = False  # the watchdog found messages that nobody was reading
         self.idle: Idle | None = None  # None: it always keeps a thread
@@ -136,7 +128,6 @@ class Reader:
                 frame = received[0]
                 if frame.kind == CALL and not (frame.refs or frame.parent or handlers.queue):
                     # A plain call, what nearly every read brings: it need not be queued.
-                    self._in_doubt = False
                     quiet_since, pause, next_pause = None, next_pause, PARK_AFTER
                     call = handlers.add_call(frame) if self._link.state == OPEN else None
                     if call is not None:
@@ -189,140 +180,134 @@ class Reader:
             Whether it is there (or will never be); False after ``timeout`` seconds (-1: none).
         """
         baton = self.baton
-        pause = SIGNAL_PAUSE if timeout < 0 and _thread.get_ident() == _MAIN else timeout
+        pause = SIGNAL_PAUSE if timeout < 0 and get_ident() == shield.thread else timeout
         try:
             while not call.done:
                 if not baton.take_or_sleep(call, pause):
                     if timeout < 0:
                         continue
                     return False
-                if call.reading and not self._read_for(call, pause) and timeout >= 0:
+                if baton.holder is call and not self._read_for(call, pause) and timeout >= 0:
                     return False
                 if call.errand is not None:
                     errand, call.errand = call.errand, None
                     self._link.handlers.run(errand)
                     baton.end_errand(call)
         except BaseException:  # KeyboardInterrupt: the baton and the errand must not be lost
-            if call.reading:
-                self._settle(call)
-            baton.leave(call)
-            errand, call.errand = call.errand, None
-            if errand is not None:
-                self._link.handlers.queue.append(errand)
-                self._link.handlers.call_colleague()
+            with shield:
+                baton.leave(call)
+                errand, call.errand = call.errand, None
+                if errand is not None:
+                    self._link.handlers.queue.append(errand)
+                    self._link.handlers.call_colleague()
             raise
         return True
-
-    def _settle(self, call: PendingCall) -> None:
-        """After an exception of a signal handler: no message may get lost."""
-        if self._in_doubt:
-            self._link.fail('interrupted while a message was being received')
-        late, self._late = self._late, []
-        self._dispatch(late, call)
-        context.deferred = None
-        self._run_deferred()
 
     def _read_for(self, call: PendingCall, timeout: float) -> bool:
         """Read as the holder of the baton until there is something for the caller to do."""
         in_time = True
         deadline = time.monotonic() + timeout if timeout >= 0 else 0.0
-        while not call.done and call.errand is None:
-            received = self._receive(None if timeout < 0 else timeout)
-            if received is None:
-                call.done = True  # the link has ended: no answer will come
-                break
-            if not received and timeout >= 0:
-                in_time = False
-                break
-            if len(received) == 1:
-                frame = received[0]
-                if frame.id == call.id and frame.kind == RESULT and not frame.refs:
-                    # A plain result of this very call, what nearly every read brings.
-                    self._link.calls.pending.pop(frame.id, None)
-                    call.frame = frame
-                    call.done = True
-                    self._in_doubt = False
+        transport, decoder = self._transport, self.decoder
+        transport.received = []  # what others have received they have taken in
+        try:
+            while not call.done and call.errand is None:
+                count = self._receive_bytes(None if timeout < 0 else timeout)
+                if count < 0:
+                    call.done = True  # the link has ended: no answer will come
                     break
-            if _thread.get_ident() == _MAIN:
-                self._dispatch_undisturbed(received, call)
-            else:
-                self._dispatch(received, call)
-            if self.decoder.large is not None and _thread.get_ident() == _MAIN:
-                # Ctrl-C is raised in the main thread, most likely amid a long transfer, and then
-                # nobody knows what has been received: another thread goes on reading.
-                call.reading = False
-                service_threads.run(self.serve)
-                return True
-            if self._link.handlers.queue:
-                # A waiting caller never runs a stranger's call: it could not return meanwhile.
-                self._link.handlers.call_colleague()
-            if timeout >= 0 and time.monotonic() >= deadline and not call.done:
-                in_time = False
-                break
+                if count:
+                    frame = decoder.plain(count)
+                    if frame is not None and frame.id == call.id and frame.kind == RESULT:
+                        # A plain result of this very call, what nearly every read brings. To do
+                        # this twice does no harm.
+                        self._link.calls.pending.pop(frame.id, None)
+                        call.frame = frame
+                        call.done = True
+                        break
+                    self._take_in(count, call)
+                    if self._link.handlers.queue:
+                        # A waiting caller never runs a stranger's call: it could not return then.
+                        self._link.handlers.call_colleague()
+                if timeout >= 0 and not call.done and (not count or time.monotonic() >= deadline):
+                    in_time = False
+                    break
+        except BaseException:  # an exception of a signal handler: no message may get lost
+            if self._in_doubt:
+                self._link.fail('interrupted while a message was being received')
+            elif transport.received and transport.received[0] > 0:
+                self._take_in(transport.received[0], call)
+            raise
         if self._eager:
-            self._give_up(call)
+            self._give_up()
         else:
-            self.baton.pass_on(call)
+            self.baton.pass_on()
         return in_time
 
-    def _give_up(self, call: PendingCall | None = None) -> bool:
+    def _take_in(self, count: int, call: PendingCall) -> None:
+        """Decode and dispatch what a waiting caller has received."""
+        with shield:
+            self._in_doubt = True
+            received = self._decode(count)
+            if received is None:
+                call.done = True  # the link has ended
+            else:
+                self._dispatch(received, call)
+            self._transport.received = []
+            self._in_doubt = False
+
+    def _give_up(self) -> bool:
         """Stop reading; whether nobody in particular reads from now on.
 
         Usually the next reader comes by itself, and soon, and waking one would be dear. If the
         watchdog found messages that had waited, a service thread takes over at once, for a while.
         """
         if self._eager > 0 and self.baton.nobody_waits:
-            self._eager -= 1
-            if call is not None:
-                call.reading = False
-            service_threads.run(self.serve)
+            with shield:
+                self._eager -= 1
+                self.baton.keep_for_thread()
+                service_threads.run(self.serve)
             return False
-        self.baton.pass_on(call)
+        self.baton.pass_on()
         return True
 
     def _receive(self, timeout: float | None = None) -> list[Frame] | None:
-        """Read once, as the holder of the baton; None when the link has ended."""
-        transport, decoder, outbox = self._transport, self.decoder, self._outbox
+        """Read once, in a service thread that holds the baton; None when the link has ended."""
+        count = self._receive_bytes(timeout)
+        return self._decode(count) if count > 0 else None if count else []
+
+    def _receive_bytes(self, timeout: float | None) -> int:
+        """Read once, as the holder of the baton.
+
+        Returns:
+            How many bytes; 0 when the time is up, -1 when the link has ended.
+        """
+        transport, outbox = self._transport, self._outbox
         try:
             if (outbox.backlog or outbox.rest) and outbox.pending:
                 self._flush_and_wait(timeout)
                 timeout = 0.0
-            try:
-                count = transport.receive_next(decoder.buffer, timeout)
-            except BaseException:
-                if transport.received and transport.received[0] > 0:
-                    self._late = decoder.received(transport.received[0])
-                raise
-            self._in_doubt = True
+            count = transport.receive_next(self.decoder.buffer, timeout)
             if count > 0:
                 self.reads += 1
-                return decoder.received(count)
-            self._in_doubt = False
-            if count == 0:
-                self._link.fail(transport.ending())
-                return None
-            return []
+                return count
+            if count < 0:
+                return 0
+            self._link.fail(transport.ending())
         except Cancelled:
             self._link.fail(self._link.cancel_reason or 'the connection was cancelled')
         except OSError as exc:
             self._link.fail(f'{transport.ending()} ({sentence(exc)})', exc)
+        return -1
+
+    def _decode(self, count: int) -> list[Frame] | None:
+        """The frames that are complete with what was received; None when the link ends of it."""
+        try:
+            return self.decoder.received(count)
         except ProtocolError as exc:
             self._link.fail(str(exc), exc)
         except MemoryError as exc:
             self._link.fail('there is no memory for a message of the peer', exc)
         return None
-
-    def _dispatch_undisturbed(self, received: list[Frame], call: PendingCall) -> None:
-        """Dispatch in the main thread, where starting a thread can be interrupted by Ctrl-C."""
-        context.deferred = self._deferred
-        self._dispatch(received, call)
-        context.deferred = None
-        self._run_deferred()
-
-    def _run_deferred(self) -> None:
-        while self._deferred:
-            service_threads.run(self._deferred[0])  # twice, when interrupted here: they don't mind
-            self._deferred.pop(0)
 
     def _flush_and_wait(self, timeout: float | None) -> None:
         """Wait to read; what is left over to write is written as soon as there is room for it."""
@@ -358,7 +343,6 @@ class Reader:
                 self._dispatch_call(frame)
             else:
                 woke = self._dispatch_other(frame) or woke
-        self._in_doubt = False
         return woke
 
     def _dispatch_call(self, frame: Frame) -> None:

@@ -96,10 +96,10 @@ def test_one_holder_at_a_time(baton: Baton, frees: Frees) -> None:
 def test_waiter_takes_the_free_baton_at_once(baton: Baton) -> None:
     first, second = Waiter(), Waiter()
     assert baton.try_take(first)
-    baton.pass_on(first)
-    assert not first.reading
+    baton.pass_on()
+    assert baton.holder is not first
     assert baton.take_or_sleep(second)
-    assert second.reading
+    assert baton.holder is second
     assert baton.take_or_sleep(second)  # it does not wait for itself
 
 
@@ -118,12 +118,12 @@ def test_giving_it_away_is_counted(baton: Baton) -> None:
     baton.try_take()
     baton.pass_on()
     baton.take_or_sleep(waiter)
-    baton.pass_on(waiter)
+    baton.pass_on()
     baton.try_take(waiter)
     heir, thread = fall_asleep(baton)
-    baton.pass_on(waiter)
+    baton.pass_on()
     thread.join()
-    assert heir.reading
+    assert baton.holder is heir
     assert baton.changes == 3
 
 
@@ -133,10 +133,10 @@ def test_baton_goes_to_who_sleeps_longest(baton: Baton, frees: Frees) -> None:
     baton.pass_on()
     for waiter, thread in sleepers:
         assert thread.join()
-        assert waiter.reading
-        assert sum(each.reading for each, _ in sleepers) == 1
+        assert baton.holder is waiter
+        assert sum(baton.holder is each for each, _ in sleepers) == 1
         assert not baton.free
-        baton.pass_on(waiter)
+        baton.pass_on()
     assert baton.free
     assert frees.count == 1
 
@@ -147,7 +147,7 @@ def test_timeout_ends_the_sleep(baton: Baton) -> None:
     assert not baton.take_or_sleep(waiter, MS)
     baton.pass_on()
     assert baton.free  # it is not in the waiting room any more
-    assert not waiter.reading
+    assert baton.holder is not waiter
     assert baton.take_or_sleep(waiter, MS)
 
 
@@ -160,7 +160,7 @@ def test_finish_wakes_the_sleeper_without_the_baton(baton: Baton) -> None:
     baton.finish(waiter)
     assert thread.join()
     assert waiter.done
-    assert not waiter.reading
+    assert baton.holder is not waiter
     assert not baton.free
 
 
@@ -178,7 +178,7 @@ def test_result_ready_after_the_role_is_given_up(baton: Baton) -> None:
     baton.finish(waiter)
     baton.pass_on()
     assert baton.take_or_sleep(waiter)
-    assert not waiter.reading
+    assert baton.holder is not waiter
     assert baton.free
 
 
@@ -212,7 +212,7 @@ def test_double_release_finish_then_pass_on(baton: Baton) -> None:
     assert baton.take_or_sleep(waiter)
     assert waiter.lock.releases == 0
     assert waiter.done
-    assert not waiter.reading
+    assert baton.holder is not waiter
     assert baton.free
 
 
@@ -226,7 +226,7 @@ def test_double_release_pass_on_then_finish(baton: Baton) -> None:
     waiter = sleeper(meanwhile, wakes=True)
     assert baton.take_or_sleep(waiter)
     assert waiter.lock.releases == 0
-    assert waiter.reading
+    assert baton.holder is waiter
     assert waiter.done
     assert not baton.free
 
@@ -236,7 +236,7 @@ def test_lost_promotion_timeout_at_the_moment_of_the_hand_over(baton: Baton) -> 
     baton.try_take()
     waiter = sleeper(baton.pass_on, wakes=False)
     assert baton.take_or_sleep(waiter, SECOND)
-    assert waiter.reading
+    assert baton.holder is waiter
     assert waiter.lock.releases == 0  # taken in: the next sleep would end at once
 
 
@@ -263,8 +263,8 @@ def test_leaving_waiter_passes_the_baton_on(baton: Baton) -> None:
         baton.take_or_sleep(waiter)
     ((heir, thread),) = heirs
     assert thread.join()
-    assert heir.reading
-    assert not waiter.reading
+    assert baton.holder is heir
+    assert baton.holder is not waiter
 
 
 def test_leaving_waiter_without_heir_frees_the_baton(baton: Baton, frees: Frees) -> None:
@@ -338,7 +338,7 @@ def test_errand_before_falling_asleep(baton: Baton) -> None:
     waiter = Waiter()
     assert baton.give_errand(waiter, 'errand')
     assert baton.take_or_sleep(waiter)
-    assert not waiter.reading
+    assert baton.holder is not waiter
 
 
 def test_baton_is_not_given_to_who_runs_an_errand(baton: Baton) -> None:
@@ -347,7 +347,7 @@ def test_baton_is_not_given_to_who_runs_an_errand(baton: Baton) -> None:
     baton.give_errand(waiter, 'errand')
     thread.join()
     baton.pass_on()
-    assert not waiter.reading
+    assert baton.holder is not waiter
     assert baton.free
 
 
@@ -366,13 +366,13 @@ def test_many_threads_take_turns_and_none_is_forgotten(baton: Baton) -> None:
             waiting[waiter] = None
             while not waiter.done:
                 assert baton.take_or_sleep(waiter, 5 * SECOND)
-                if waiter.reading:
+                if baton.holder is waiter:
                     reads += 1
                     # The "frame" that was read answers whoever waits longest.
                     answered = next(iter(waiting))
                     del waiting[answered]
                     baton.finish(answered)
-                    baton.pass_on(waiter)
+                    baton.pass_on()
         return reads
 
     threads = [Background(caller) for _ in range(count)]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import _thread
 
+from ..interrupts import shield
+
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
     from typing import Any, Callable
@@ -20,10 +22,13 @@ class Waiter:
 
     # On the class, as most of them never change for most waiters.
     done = False  # what this thread waits for has happened
-    reading = False  # this thread holds the baton
     busy = False  # this thread runs an errand
     errand: Any = None  # something that this very thread must do while it waits
     lock: _thread.LockType | None = None  # made when the waiter first has to sleep
+
+
+#: What holds the baton for a thread that waits for nothing.
+NO_WAITER = object()
 
 
 class Baton:
@@ -37,7 +42,9 @@ class Baton:
         self._on_free = on_free
         #: Guards everything here, and the waiters. Never held over I/O, pickling or user code.
         self.mutex = _thread.allocate_lock()
-        self.free = True
+        #: The waiter that reads, `NO_WAITER` for a thread that waits for nothing, None for nobody.
+        #: It changes in one step, as an exception of a signal handler may come in between two.
+        self.holder: Waiter | object | None = None
         #: Goes up each time it is given away: the watchdog sees whether anything moves.
         self.changes = 0
         self._room: dict[Waiter, None] = {}  # who sleeps, in the order of arrival
@@ -49,14 +56,16 @@ class Baton:
             waiter: Who does, if that is a waiter, and not done.
         """
         with self.mutex:
-            if not self.free:
+            if self.holder is not None:
                 return False
-            if waiter is not None:
-                if waiter.done or waiter.errand is not None:
-                    return False
-                waiter.reading = True
-            self.free = False
+            if waiter is not None and (waiter.done or waiter.errand is not None):
+                return False
+            self.holder = waiter or NO_WAITER
             return True
+
+    @property
+    def free(self) -> bool:
+        return self.holder is None
 
     @property
     def nobody_waits(self) -> bool:
@@ -70,11 +79,10 @@ class Baton:
             the timeout (seconds; -1: none) ran out.
         """
         with self.mutex:
-            if waiter.done or waiter.reading or waiter.errand is not None:
+            if waiter.done or self.holder is waiter or waiter.errand is not None:
                 return True
-            if self.free:
-                self.free = False
-                waiter.reading = True
+            if self.holder is None:
+                self.holder = waiter
                 return True
             if waiter.lock is None:
                 waiter.lock = _thread.allocate_lock()
@@ -103,9 +111,8 @@ class Baton:
         with self.mutex:
             waiter.done = True
             self._room.pop(waiter, None)
-            reading = waiter.reading
-        if reading:
-            self.pass_on(waiter)
+        if self.holder is waiter:
+            self.pass_on()
 
     def finish(self, waiter: Waiter) -> None:
         """Mark a waiter done and wake it."""
@@ -127,39 +134,33 @@ class Baton:
         with self.mutex:
             waiter.busy = False
 
-    def put_down(self) -> None:
-        """As :meth:`pass_on`, but tell nobody when it is left free: somebody else looks out."""
-        with self.mutex:
-            if self._room:
-                heir = next(iter(self._room))
-                heir.reading = True
-                self._wake_locked(heir)
-            else:
-                self.free = True
+    def pass_on(self) -> None:
+        """Give the baton, which this thread holds, to who sleeps longest, else leave it free."""
+        self.changes += 1
+        if self.put_down():
+            self._on_free()
 
-    def pass_on(self, waiter: Waiter | None = None) -> None:
-        """Give the baton to who sleeps longest, else leave it free.
-
-        Args:
-            waiter: Who holds it, if that is a waiter.
-        """
+    def put_down(self) -> bool:
+        """The same, but tell nobody that it is free; whether it is."""
         with self.mutex:
-            if waiter is not None:
-                waiter.reading = False
-            self.changes += 1
-            if self._room:
-                heir = next(iter(self._room))
-                heir.reading = True
-                self._wake_locked(heir)
-                return
-            self.free = True
-        self._on_free()
+            if not self._room:
+                self.holder = None
+                return True
+        with shield, self.mutex:  # Ctrl-C must not leave it with one that stays asleep
+            if not self._room:
+                self.holder = None
+                return True
+            heir = next(iter(self._room))
+            self.holder = heir
+            self._wake_locked(heir)
+        return False
+
+    def keep_for_thread(self) -> None:
+        """The holder will be a thread that waits for nothing."""
+        self.holder = NO_WAITER
 
     def _wake_locked(self, waiter: Waiter) -> None:
-        """With the mutex: take a sleeper out of the room and wake it.
-
-        Both under the mutex, as an exception of a signal handler may come right behind it.
-        """
+        """With the mutex: take a sleeper out of the room and wake it."""
         if waiter in self._room:
             assert waiter.lock is not None
             del self._room[waiter]

@@ -11,8 +11,6 @@ from __future__ import annotations
 import _thread
 import threading
 
-from .context import context
-
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
     from typing import Callable
@@ -48,9 +46,6 @@ class ThreadCache:
         Threads: any; never blocks. The thread ends by itself when idle for a while, or at
         :meth:`dismiss`.
         """
-        if context.deferred is not None:
-            context.deferred.append(job)
-            return
         try:
             worker = self._idle.pop()
         except IndexError:

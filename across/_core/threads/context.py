@@ -18,7 +18,6 @@ class _Context(threading.local):
     connection: Any = None  # the link that this thread packs, unpacks or runs a call for
     call: Any = None  # the CurrentCall that this thread runs
     session: Any = None  # the values.pickling.Packing or Unpacking that is under way
-    deferred: Any = None  # jobs that this thread will give to service threads a little later
     critical = False  # inside a section that a finalizer must not interrupt with a remote call
 
 

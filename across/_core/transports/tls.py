@@ -4,10 +4,8 @@ OpenSSL does no I/O here: it reads and writes two buffers in memory, and what go
 transport below is copied from and to them. So its lock is held for no longer than a record of
 16 KiB takes, and the reader and the sender use it side by side.
 
-Interrupts: CPython looks for signals behind each call of OpenSSL, in the main thread, and an
-exception that a handler raises there (Ctrl-C) takes the place of what the call returned. So what a
-call did is always found out from the state that it left, and each method can be called again after
-such an exception, and goes on where it was.
+Ctrl-C waits until what OpenSSL did has been noted. An exception that the handler of another signal
+raises before that breaks the connection off: nobody would know what it has taken or given.
 
 Layer: transports. Standard library only. Imported where the options have a context, as :mod:`ssl`
 takes longer to load than the rest of the library.
@@ -23,6 +21,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from across._core.errors import ProtocolError
+from across._core.interrupts import shield
 from across._core.transports.base import Transport
 from across._core.transports.tls_errors import NOT_TLS, check_first_bytes, explain
 from across._core.transports.tls_output import Outflow, gather
@@ -76,10 +75,8 @@ class TlsTransport(Transport):
         # to receive, and OpenSSL then knows exactly how much is behind it.
         self._first = bytearray(1)
         self._has_first = False
-        self._in_doubt = False  # an exception came while that byte was being decrypted
         self._dry = True  # OpenSSL needs more from the transport below
         self._raw = memoryview(bytearray(READ_SIZE))
-        self._fed: list[int] = []  # whether what was read last is in `_incoming`
         self._failure: OSError | None = None
         self._at_end = False
 
@@ -87,6 +84,7 @@ class TlsTransport(Transport):
         # of what is to be sent next are encrypted already.
         self._outflow = Outflow(inner, self._outgoing, self._lock)
         self._ahead = 0
+        self._undisturbed = _Undisturbed(self)
 
     # --------------------------------------------------------------------------- connecting
 
@@ -209,62 +207,39 @@ class TlsTransport(Transport):
             How much is received now.
         """
         assert self._tls is not None
-        with self._lock:
-            behind = self._tls.pending()
-            count = 1 + min(behind, len(view) - 1)
+        with self._undisturbed, self._lock:
+            count = 1 + min(self._tls.pending(), len(view) - 1)
             view[0] = self._first[0]
-            try:
-                if count > 1:
-                    self._tls.read(count - 1, view[1:count])
-                self.received = [done + count]
-                self._has_first = False
-            except BaseException:
-                # OpenSSL gives all that it has, or nothing.
-                if count == 1 or self._tls.pending() < behind:
-                    self.received = [done + count]
-                    self._has_first = False
-                raise
+            if count > 1:
+                self._tls.read(count - 1, view[1:count])
+            self._has_first = False
+            self.received = [done + count]
             # It takes records one by one: where nothing is left, trying would cost an exception.
             self._dry = not (self._incoming.pending or self._tls.pending())
         return done + count
 
     def _has_something(self) -> bool:
         """Whether there is something to receive without looking at the transport below."""
-        if self._in_doubt:
-            self._resolve_doubt()
         if self._has_first or self._at_end or self._failure is not None:
             return True
         return not self._dry and self._decrypt_first()
 
     def _decrypt_first(self) -> bool:
         assert self._tls is not None
-        with self._lock:
+        with self._undisturbed, self._lock:
             try:
-                self._first[0] = 0
-                self._in_doubt = True
                 if self._tls.read(1, self._first):
                     self._has_first = True
                 else:
                     self._at_end = True
             except ssl.SSLWantReadError:
-                self._in_doubt = False
                 self._dry = True
                 return False
             except ssl.SSLZeroReturnError:
                 self._at_end = True
             except ssl.SSLError as exc:
                 self._failure = explain(exc, self.name, self.server_side)
-        self._in_doubt = False
         return True
-
-    def _resolve_doubt(self) -> None:
-        assert self._tls is not None
-        with self._lock:
-            # A record of a single byte leaves nothing behind it, but that byte. No peer of ours
-            # sends one, a foreign one is lost if it is zero.
-            if self._tls.pending() or self._first[0]:
-                self._has_first = True
-        self._in_doubt = False
 
     def _try_fetch(self) -> bool:
         """Look at the transport below, once; False if there is nothing."""
@@ -280,21 +255,15 @@ class TlsTransport(Transport):
 
     def _fetch(self) -> int:
         """Move bytes from the transport below to OpenSSL; returns what `receive_into` would."""
-        inner = self._inner
-        if not inner.received or self._fed:  # else an exception came before these were fed
-            inner.received = []
-            self._fed = []
-            inner.receive_into(self._raw)
-        if not inner.received:
-            return -1
-        count = inner.received[0]
-        if count > 0:
-            data = self._raw[:count]
-            if not self._is_tls:
-                self._check_first(data)
-            self._dry = False
-            with self._lock:
-                self._fed.extend(map(self._incoming.write, (data,)))
+        with self._undisturbed:
+            count = self._inner.receive_into(self._raw)
+            if count > 0:
+                data = self._raw[:count]
+                if not self._is_tls:
+                    self._check_first(data)
+                self._dry = False
+                with self._lock:
+                    self._incoming.write(data)
         return count
 
     def _check_first(self, data: memoryview) -> None:
@@ -318,38 +287,32 @@ class TlsTransport(Transport):
         taken all of it, or else nobody would see to its end.
         """
         self.sent = []
-        if not self._outflow.flush():
-            return 0
-        while self._ahead < BATCH_SIZE:
-            record = gather(buffers, self._ahead)
-            if not len(record):
-                break
-            self._encrypt(record)
-        if not self._outflow.flush():
-            return 0
-        count = self._ahead
-        # In one step, done in C: no exception of a signal handler can come in between.
-        vars(self).update(sent=[count], _ahead=0)
-        return count
+        with self._undisturbed:
+            if not self._outflow.flush():
+                return 0
+            while self._ahead < BATCH_SIZE:
+                record = gather(buffers, self._ahead)
+                if not len(record):
+                    break
+                self._encrypt(record)
+            if not self._outflow.flush():
+                return 0
+            count, self._ahead = self._ahead, 0
+            self.sent = [count]
+            return count
 
     def _encrypt(self, record: Buffer) -> None:
         if self._tls is None:
-            raise OSError(errno.EBADF, 'the transport is not open')
-        ahead = self._ahead
-        with self._lock:
-            before = self._outgoing.pending
-            try:
-                self._ahead = ahead + self._tls.write(record)
-            except ssl.SSLWantReadError:
-                raise OSError(
-                    errno.EOPNOTSUPP, f'{self.name} wants to renegotiate, which is not supported'
-                ) from None
-            except ssl.SSLError as exc:
-                raise explain(exc, self.name, self.server_side) from None
-            except BaseException:
-                if self._outgoing.pending > before:
-                    self._ahead = ahead + len(record)
-                raise
+            raise self._failure or OSError(errno.EBADF, 'the transport is not open')
+        try:
+            with self._lock:
+                self._ahead += self._tls.write(record)
+        except ssl.SSLWantReadError:
+            raise OSError(
+                errno.EOPNOTSUPP, f'{self.name} wants to renegotiate, which is not supported'
+            ) from None
+        except ssl.SSLError as exc:
+            raise explain(exc, self.name, self.server_side) from None
 
     # ------------------------------------------------------------------------------- ending
 
@@ -366,7 +329,7 @@ class TlsTransport(Transport):
     def close(self, timeout: float | None) -> None:
         if self._tls is not None and not self._killed:
             self._say_goodbye()
-        self._forget()
+        self.break_off('the transport is not open')
         self._inner.close(timeout)
 
     def _say_goodbye(self) -> None:
@@ -382,13 +345,29 @@ class TlsTransport(Transport):
                     break
 
     def abandon(self) -> None:
-        self._forget()
+        self.break_off('the transport is not open')
         self._inner.abandon()
 
-    def _forget(self) -> None:
+    def break_off(self, why: str) -> None:
+        """Let nothing be sent or received any more; the peer is told nothing."""
         self._tls = None
-        self._has_first = self._in_doubt = False
-        self._failure = OSError(errno.EBADF, 'the transport is not open')
+        self._has_first = False
+        self._failure = OSError(errno.EBADF, why)
 
     def ending(self) -> str:
         return self._inner.ending()
+
+
+class _Undisturbed:
+    """A context in which the state of a transport may be half changed."""
+
+    def __init__(self, transport: TlsTransport) -> None:
+        self._transport = transport
+
+    def __enter__(self) -> None:
+        shield.__enter__()
+
+    def __exit__(self, exc_type: type[BaseException] | None, *exc_info: object) -> None:
+        if exc_type is not None and not issubclass(exc_type, (OSError, ProtocolError)):
+            self._transport.break_off('interrupted while a message was being encrypted')
+        shield.__exit__()

@@ -32,42 +32,24 @@ class Outflow:
         self._inner = inner
         self._outgoing = outgoing
         self._lock = lock
-        self._taken: list[bytes] = []  # out of `_outgoing`; at most one
-        # What is left of that, and what the transport below had said about earlier bytes.
-        self._unsent: tuple[memoryview, list[int]] = (memoryview(b''), [])
+        self._unsent = memoryview(b'')
 
     def flush(self) -> bool:
         """Write it, without waiting; whether nothing is left.
 
-        Goes on where it was after the exception of a signal handler, wherever that came.
-
         Raises:
             OSError: The stream broke.
         """
-        inner = self._inner
         while True:
-            rest = self._rest()
-            if not rest:
-                rest = self._take()
-                if not rest:
+            if not self._unsent:
+                with self._lock:
+                    self._unsent = memoryview(self._outgoing.read())
+                if not self._unsent:
                     return True
-            # In one step: what `inner.sent` says of earlier bytes counts no more.
-            self._unsent = rest, inner.sent
-            if not inner.send([rest]):
+            count = self._inner.send([self._unsent])
+            if not count:
                 return False
-
-    def _rest(self) -> memoryview:
-        rest, counted = self._unsent
-        sent = self._inner.sent
-        return rest if sent is counted or not sent else rest[sent[0] :]
-
-    def _take(self) -> memoryview:
-        """What OpenSSL has encrypted since; a second time what an exception made us forget."""
-        if not self._taken or not self._taken[0] or self._taken[0] is self._unsent[0].obj:
-            self._taken = []
-            with self._lock:
-                self._taken.extend(map(self._outgoing.read, (-1,)))
-        return memoryview(self._taken[0])
+            self._unsent = self._unsent[count:]
 
 
 def gather(buffers: list[Buffer], skip: int) -> Buffer:

@@ -178,15 +178,12 @@ class FrameDecoder:
         Raises:
             ProtocolError: The bytes are no frame, or announce one over the limit.
         """
-        memory = self._memory
-        if count >= HEADER_SIZE and self.buffer is self._whole:
-            # One plain frame, and nothing else: what nearly every read brings.
-            plain, size, id, parent = _PLAIN.unpack_from(memory)
-            if size == count - HEADER_SIZE and plain in _PLAIN_STARTS:
-                payload = bytes(self._whole[HEADER_SIZE:count])
-                return [_new_frame(Frame, (_PLAIN_STARTS[plain], id, parent, (), payload, ()))]
+        plain = self.plain(count)
+        if plain is not None:
+            return [plain]
         if self.large is not None:
             return self._received_large(count)
+        memory = self._memory
         start, end = self._start, self._end + count
         frames: list[Frame] = []
         while end - start >= HEADER_SIZE:
@@ -220,6 +217,18 @@ class FrameDecoder:
             self._start, self._end = 0, end - start
             self.buffer = self._whole[self._end :]
         return frames
+
+    def plain(self, count: int) -> Frame | None:
+        """The frame, if the bytes that were read are one without tables, and nothing else.
+
+        What nearly every read brings. Changes nothing: :meth:`received` gives it, too.
+        """
+        if count >= HEADER_SIZE and self.buffer is self._whole:
+            plain, size, id, parent = _PLAIN.unpack_from(self._memory)
+            if size == count - HEADER_SIZE and plain in _PLAIN_STARTS:
+                payload = bytes(self._whole[HEADER_SIZE:count])
+                return _new_frame(Frame, (_PLAIN_STARTS[plain], id, parent, (), payload, ()))
+        return None
 
     @property
     def is_between_frames(self) -> bool:
