@@ -13,7 +13,7 @@ from .calls import PendingCall
 from .errors import ProtocolError, sentence
 from .interrupts import shield
 from .states import OPEN
-from .threads.baton import Baton
+from .threads.baton import Baton, Waiter
 from .threads.cache import service_threads
 from .threads.context import context
 from .threads.watchdog import watchdog
@@ -93,6 +93,10 @@ class Reader:
     def _serve_if_free(self) -> None:
         self._finder_comes = False
         if self.baton.try_take():
+            self.serve()
+
+    def _serve_instead(self, holder: Waiter) -> None:
+        if self.baton.take_from(holder):
             self.serve()
 
     def look(self, stuck: bool) -> None:
@@ -262,10 +266,15 @@ class Reader:
         watchdog found messages that had waited, a service thread takes over at once, for a while.
         """
         if self._eager > 0 and self.baton.nobody_waits:
-            with shield:
-                self._eager -= 1
-                self.baton.keep_for_thread()
-                service_threads.run(self.serve)
+            self._eager -= 1
+            heir = Waiter()  # holds it until that thread comes: Ctrl-C must not lose it
+            try:
+                self.baton.holder = heir
+                service_threads.run(lambda: self._serve_instead(heir))
+            except BaseException:
+                if self.baton.take_from(heir):
+                    self.baton.pass_on()
+                raise
             return False
         self.baton.pass_on()
         return True

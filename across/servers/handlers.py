@@ -142,11 +142,12 @@ class Pool(ConnectionHandler):
         if self._closing or self._cancelled:
             raise self._closed()
         session = self._begin(sock)
-        if not self._add(session):
+        added = self._add(session)
+        if not added:
             session.kill()
-            session.watch(lambda: None)
+        session.watch(partial(self._remove, session))  # keeps it until it is over
+        if not added:
             raise self._closed()
-        session.watch(partial(self._remove, session))
 
     def _add(self, session: Session) -> bool:
         with self._changed:

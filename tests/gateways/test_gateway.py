@@ -14,6 +14,7 @@ import pytest
 
 from across import Options
 from across.gateways import (
+    Channel,
     Gateway,
     GatewayGoneError,
     Group,
@@ -209,9 +210,22 @@ def test_the_main_thread_does_not_wait_for_what_was_refused(group: Group) -> Non
     first.send(None)
     first.waitclose(LIMIT)
     for _ in range(2):
-        third = gateway.remote_exec('channel.send(3)')
+        third = run_when_free(gateway, 'channel.send(3)')
         assert third.receive(LIMIT) == 3
         third.waitclose(LIMIT)
+
+
+def run_when_free(gateway: Gateway, source: str) -> Channel:
+    """Run code where one call is the limit: a channel ends a moment before its call is answered."""
+    while True:
+        channel = gateway.remote_exec(source)
+        try:
+            channel.waitclose(LIMIT)
+        except RemoteError as exc:
+            if 'in flight' not in str(exc):
+                raise
+        else:
+            return channel
 
 
 def test_too_much_at_once(group: Group) -> None:

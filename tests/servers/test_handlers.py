@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -27,6 +28,8 @@ from support.waiting import SECOND, wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from across.servers.sessions import Session
 
     Serve = Callable[..., Server]
 
@@ -126,6 +129,24 @@ def test_cancel_ends_calls_at_once(serve: Serve, kind: type[LocalConnectionHandl
         server.close()
         assert time.monotonic() - before < 4 * SECOND
     assert server.connection_count == 0
+
+
+def test_a_connection_that_comes_with_the_cancel() -> None:
+    """It is released like any other: a warning would tell that it was dropped."""
+
+    class Handler(LocalConnectionHandler):
+        def _begin(self, sock: socket.socket) -> Session:
+            session = super()._begin(sock)
+            self.cancel()
+            return session
+
+    mine, its = socket.socketpair()
+    with mine:
+        with pytest.raises(RuntimeError, match='is closed'):
+            Handler().handle_socket(its)
+        gc.collect()
+        while mine.recv(1000):
+            pass  # its greeting, if it came so far
 
 
 @pytest.mark.parametrize('kind', HANDLERS)

@@ -226,8 +226,8 @@ def test_double_release_pass_on_then_finish(baton: Baton) -> None:
     waiter = sleeper(meanwhile, wakes=True)
     assert baton.take_or_sleep(waiter)
     assert waiter.lock.releases == 0
-    assert baton.holder is waiter
     assert waiter.done
+    assert baton.holder is waiter
     assert not baton.free
 
 
@@ -236,8 +236,8 @@ def test_lost_promotion_timeout_at_the_moment_of_the_hand_over(baton: Baton) -> 
     baton.try_take()
     waiter = sleeper(baton.pass_on, wakes=False)
     assert baton.take_or_sleep(waiter, SECOND)
-    assert baton.holder is waiter
     assert waiter.lock.releases == 0  # taken in: the next sleep would end at once
+    assert baton.holder is waiter
 
 
 def test_timeout_at_the_moment_of_the_result(baton: Baton) -> None:
@@ -379,3 +379,12 @@ def test_many_threads_take_turns_and_none_is_forgotten(baton: Baton) -> None:
     assert sum(thread.join() for thread in threads) == count * rounds
     assert baton.free
     assert not waiting
+
+
+def test_taking_from_a_holder(baton: Baton) -> None:
+    holder, other = Waiter(), Waiter()
+    assert baton.try_take(holder)
+    assert not baton.take_from(other)
+    assert baton.take_from(holder)
+    assert not baton.take_from(holder)
+    assert not baton.free

@@ -28,7 +28,7 @@ class Waiter:
 
 
 #: What holds the baton for a thread that waits for nothing.
-NO_WAITER = object()
+NO_WAITER = Waiter()
 
 
 class Baton:
@@ -44,7 +44,7 @@ class Baton:
         self.mutex = _thread.allocate_lock()
         #: The waiter that reads, `NO_WAITER` for a thread that waits for nothing, None for nobody.
         #: It changes in one step, as an exception of a signal handler may come in between two.
-        self.holder: Waiter | object | None = None
+        self.holder: Waiter | None = None
         #: Goes up each time it is given away: the watchdog sees whether anything moves.
         self.changes = 0
         self._room: dict[Waiter, None] = {}  # who sleeps, in the order of arrival
@@ -111,6 +111,8 @@ class Baton:
         with self.mutex:
             waiter.done = True
             self._room.pop(waiter, None)
+            if self.holder in self._room:  # an exception came before it was woken
+                self._wake_locked(self.holder)
         if self.holder is waiter:
             self.pass_on()
 
@@ -155,9 +157,13 @@ class Baton:
             self._wake_locked(heir)
         return False
 
-    def keep_for_thread(self) -> None:
-        """The holder will be a thread that waits for nothing."""
-        self.holder = NO_WAITER
+    def take_from(self, holder: Waiter) -> bool:
+        """Become the reader in place of another one; False if it is the reader no longer."""
+        with self.mutex:
+            if self.holder is not holder:
+                return False
+            self.holder = NO_WAITER
+            return True
 
     def _wake_locked(self, waiter: Waiter) -> None:
         """With the mutex: take a sleeper out of the room and wake it."""
