@@ -162,6 +162,46 @@ conn.close()
         assert script.wait() == 0, script.errors()
 
 
+@pytest.mark.parametrize(
+    'use',
+    {
+        'call': 'conn.call(time.sleep, 60)',
+        'long transfer': 'while True: conn.call(len, bytes(10_000_000))',
+        'iterate': 'next(conn.iterate(sleep))',
+        'future': 'conn.submit(time.sleep, 60).result()',
+        'wait': 'conn.wait()',
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_a_timeout_by_an_alarm(use: tuple[str, str]) -> None:
+    """An OSError that a handler raises is none of the connection."""
+    source = f"""
+import signal, sys, time
+from across import Connection
+
+def ring(number, frame):
+    raise TimeoutError('too long')
+
+def sleep():
+    yield time.sleep(60)
+
+conn = Connection.from_command(sys.argv[1:])
+conn.call(int)
+signal.signal(signal.SIGALRM, ring)
+signal.setitimer(signal.ITIMER_REAL, 0.1)
+try:
+    {use[1]}
+except TimeoutError as exc:
+    print(exc, flush=True)
+print(conn.call(abs, -1), flush=True)
+conn.cancel()
+"""
+    with Script(source, *bare_command()) as script:
+        assert script.line() == 'too long'
+        assert script.line() == '1'
+        assert script.wait() == 0, script.errors()
+
+
 def test_an_interrupt_in_with_leaves_no_child() -> None:
     source = """
 import sys

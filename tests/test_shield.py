@@ -1,4 +1,4 @@
-"""Holding SIGINT back: in the main thread, for a moment, and never for good."""
+"""Holding signals back: in the main thread, for a moment, and never for good."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from across._core import interrupts
-from across._core.interrupts import InterruptShield
+from across._core.interrupts import Shield
 from support.ends import run_script
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def came() -> Iterator[list[str]]:
 
 def test_the_handler_runs_at_the_end(came: list[str]) -> None:
     handler = signal.getsignal(signal.SIGINT)
-    with InterruptShield():
+    with Shield():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         came.append('inside')
@@ -37,9 +37,12 @@ def test_the_handler_runs_at_the_end(came: list[str]) -> None:
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-def interrupt_inside(done: list[int], then: type[BaseException] | None = None) -> None:
-    with InterruptShield():
-        signal.raise_signal(signal.SIGINT)
+def interrupt_inside(
+    done: list[int], then: type[BaseException] | None = None, *numbers: int
+) -> None:
+    with Shield():
+        for number in numbers or [signal.SIGINT]:
+            signal.raise_signal(number)
         done.append(1)
         if then is not None:
             raise then
@@ -53,7 +56,7 @@ def test_what_it_raises_comes_at_the_end() -> None:
 
 
 def test_nested(came: list[str]) -> None:
-    shield = InterruptShield()
+    shield = Shield()
     with shield:
         with shield:
             signal.raise_signal(signal.SIGINT)
@@ -71,7 +74,7 @@ def test_an_error_inside_lets_it_through(came: list[str]) -> None:
 
 
 def test_a_handler_that_was_set_inside_stays(came: list[str]) -> None:
-    with InterruptShield():
+    with Shield():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
@@ -79,12 +82,12 @@ def test_a_handler_that_was_set_inside_stays(came: list[str]) -> None:
 @pytest.mark.parametrize('disposition', [signal.SIG_IGN, signal.SIG_DFL])
 def test_what_raises_nothing_is_let_alone(came: list[str], disposition: Any) -> None:
     signal.signal(signal.SIGINT, disposition)
-    with InterruptShield():
+    with Shield():
         assert signal.getsignal(signal.SIGINT) == disposition
 
 
 def test_other_threads_hold_nothing_back(came: list[str]) -> None:
-    shield = InterruptShield()
+    shield = Shield()
     entered, leave = threading.Event(), threading.Event()
 
     def enter() -> None:
@@ -108,7 +111,7 @@ def test_other_threads_hold_nothing_back(came: list[str]) -> None:
 def test_one_that_nobody_ended(came: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A second Ctrl-C does, if the first one was not told for long."""
     monkeypatch.setattr(interrupts, '_LONGEST', 0.01)
-    shield = InterruptShield()
+    shield = Shield()
     handler = signal.getsignal(signal.SIGINT)
     shield.__enter__()
     signal.raise_signal(signal.SIGINT)
@@ -147,8 +150,34 @@ with shield:
 
 
 def test_a_child_that_was_forked_inside(came: list[str]) -> None:
-    with InterruptShield():
+    with Shield():
         child = os.fork()
         if not child:
             os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_other_signals_wait_as_well(came: list[str]) -> None:
+    former = signal.signal(signal.SIGUSR1, lambda *_: came.append('other'))
+    try:
+        with Shield():
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGUSR1)
+            came.append('inside')
+    finally:
+        signal.signal(signal.SIGUSR1, former)
+    assert came == ['inside', 'handler', 'other']
+
+
+def test_one_that_raises_keeps_no_other_from_being_run(came: list[str]) -> None:
+    def stop(number: int, frame: object) -> None:
+        came.append('stop')
+        raise TimeoutError
+
+    former = signal.signal(signal.SIGUSR1, stop)
+    try:
+        with pytest.raises(TimeoutError):
+            interrupt_inside([], None, signal.SIGUSR1, signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGUSR1, former)
+    assert came == ['stop', 'handler']

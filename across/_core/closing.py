@@ -5,16 +5,33 @@ Layer: just below :mod:`.link`.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from .reader import SIGNAL_PAUSE
 from .states import CLOSING, OPEN
 from .threads.baton import Waiter
 from .threads.cache import service_threads
+from .threads.main_loop import main_loop
 from .threads.watchdog import watchdog
 from .wire.frames import GOODBYE, encode
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
     from .link import Link
+
+
+def tell_end(link: Link) -> None:
+    """Wake all who wait; who comes while another thread is at it joins in, lest that one stops."""
+    link.transport.cancel()
+    link.calls.fail_all()
+    link.handlers.cancel_all()
+    with suppress(RuntimeError):  # somebody else has done it
+        link.ended.release()
+    main_loop.wake()
+    while link.end_callbacks:
+        with suppress(IndexError):
+            service_threads.run(link.end_callbacks.pop(0))
+    link.told = True
 
 
 def begin_closing(link: Link) -> bool:

@@ -1,8 +1,8 @@
-"""Holds Ctrl-C back while the main thread does something that must not be left half done.
+"""Holds signals back while the main thread does something that must not be left half done.
 
-Python runs a signal handler between any two steps of the main thread, and the usual handler of
-SIGINT raises :exc:`KeyboardInterrupt` there (https://docs.python.org/3/library/signal.html). Other
-signals are not held back: few have handlers that raise, and each would cost as much again.
+Python runs a signal handler between any two steps of the main thread, and what it raises is raised
+there: the usual handler of SIGINT raises :exc:`KeyboardInterrupt`, one of SIGALRM perhaps a timeout
+(https://docs.python.org/3/library/signal.html).
 
 Layer: the lowest. Imports nothing of ours.
 """
@@ -14,20 +14,27 @@ import os
 import sys
 import threading
 import time
-from _signal import SIGINT, getsignal
+from _signal import SIGALRM, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, getsignal
 from _thread import get_ident
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
     from typing import Any
 
-# What is shielded takes microseconds. If a handler of another signal raised amid leaving a shield,
-# nobody would end it: a second Ctrl-C does, so many seconds behind the first.
+#: Those that programs have handlers for, which may raise. Looking at each takes time.
+HELD_BACK = (SIGINT, SIGTERM, SIGALRM, SIGHUP, SIGUSR1, SIGUSR2)
+
+# What is shielded takes microseconds. If the handler of yet another signal raised amid leaving a
+# shield, nobody would end it: a signal does, so many seconds behind the first.
 _LONGEST = 1.0
 
 
-class InterruptShield:
-    """A context in which SIGINT is noted; its handler runs at the end, and may raise there.
+# Modules with functions that do I/O, or tell what came of it.
+_OF_IO = frozenset([__name__.partition('.')[0], 'socket', 'ssl'])
+
+
+class Shield:
+    """A context in which signals are noted; their handlers run at the end, and may raise there.
 
     Does nothing in other threads than the main one, as it is the one that runs handlers. Entering
     it may still be interrupted, before anything is held back. May be nested.
@@ -37,8 +44,9 @@ class InterruptShield:
         #: The identifier of the main thread.
         self.thread = threading.main_thread().ident
         self._depth = 0
-        self._handler: Any = None  # the program's own, while it is held back
-        self._since = 0.0  # when the first signal came that is held back, monotonic; 0: none
+        self._handlers: dict[int, Any] = {}  # the program's own, while they are held back
+        self._came: list[int] = []
+        self._since = 0.0  # when the first of these came, monotonic
 
     def __enter__(self) -> None:
         if get_ident() == self.thread:
@@ -49,32 +57,35 @@ class InterruptShield:
     def __exit__(self, *exc_info: object) -> None:
         if get_ident() == self.thread:
             self._depth -= 1
-            if not self._depth and self._handler is not None:
+            if not self._depth and self._handlers:
                 self._end()
 
     def _begin(self) -> None:
-        handler = getsignal(SIGINT)
-        if not callable(handler):
-            return  # it ends the process, or is ignored
-        self._since = 0.0
-        self._handler = handler
-        try:
-            _signal.signal(SIGINT, self._note)
-        except ValueError:  # in a subinterpreter, where no handler ever runs
-            self._handler = None
+        note = self._note
+        for number in HELD_BACK:
+            handler = getsignal(number)
+            if callable(handler) and handler != note:  # else it raises nothing, or is held already
+                self._handlers[number] = handler
+                try:
+                    _signal.signal(number, note)
+                except ValueError:  # in a subinterpreter, where no handler ever runs
+                    del self._handlers[number]
 
     def _end(self) -> None:
-        handler = self._handler
-        if getsignal(SIGINT) == self._note:  # nobody has set another one meanwhile
-            _signal.signal(SIGINT, handler)
-        self._handler = None
-        if self._since:
-            self._since = 0.0
-            handler(SIGINT, sys._getframe(1))
+        for number, handler in self._handlers.items():
+            if getsignal(number) == self._note:  # nobody has set another one meanwhile
+                _signal.signal(number, handler)
+        handlers, self._handlers = self._handlers, {}
+        if self._came:
+            came, self._came = self._came, []
+            _run(came, handlers)
 
-    def _note(self, signum: int, frame: Any) -> None:
+    def _note(self, number: int, frame: Any) -> None:
         now = time.monotonic()
-        self._since = self._since or now
+        if not self._came:
+            self._since = now
+        if number not in self._came:
+            self._came.append(number)
         if now - self._since > _LONGEST:
             self._depth = 0
             self._end()
@@ -84,10 +95,30 @@ class InterruptShield:
         if self.thread != get_ident():
             self.thread = get_ident()
             self._depth = 0
-            self._since = 0.0
-            if self._handler is not None:
-                self._end()
+            self._came = []
+            self._end()
 
 
-shield = InterruptShield()
+def _run(numbers: list[int], handlers: dict[int, Any]) -> None:
+    """Run the handlers of some signals; one that raises keeps no other from being run."""
+    number = numbers.pop(0)
+    try:
+        handlers[number](number, sys._getframe(1))
+    finally:
+        if numbers:
+            _run(numbers, handlers)
+
+
+def came_from_handler(error: BaseException) -> bool:
+    """Whether an error that I/O has raised is of a signal handler, which interrupted it."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None or get_ident() != shield.thread:
+        return False
+    module = str(traceback.tb_frame.f_globals.get('__name__'))
+    return module.partition('.')[0] not in _OF_IO
+
+
+shield = Shield()
 os.register_at_fork(after_in_child=shield.after_fork)

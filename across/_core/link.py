@@ -17,9 +17,10 @@ import weakref
 
 from . import debug
 from .calls import Calls, interrupted_critical_section
-from .closing import release, say_goodbye
+from .closing import release, say_goodbye, tell_end
 from .errors import AcrossError, DisconnectError, ProtocolError, sentence
 from .handlers import Handlers
+from .interrupts import shield
 from .payloads import Payloads
 from .pulse import Pulse
 from .reader import SIGNAL_PAUSE, Reader
@@ -58,11 +59,11 @@ class Link:
     # A server has thousands of them.
     __slots__ = (
         *('calls', 'cancel_reason', 'cause', '_claimed', 'clean', '_closing', 'drop_exports'),
-        *('_dropped', 'dropped', 'end_callbacks', '_ended', 'ending', '_exporter', 'exports'),
+        *('_dropped', 'dropped', 'end_callbacks', 'ended', 'ending', '_exporter', 'exports'),
         *('forwarding', 'give_back', '_gone', 'handlers', 'imports', 'info', 'made_importer'),
         *('making', 'opened', '_opener', 'opening', 'options', '_owner', 'payloads', 'peer'),
         *('peer_left', 'pulse', 'reader', 'reason', 'send_limit', 'sender', 'state', 'streams'),
-        *('transport', '__weakref__'),
+        *('told', 'transport', '__weakref__'),
     )
 
     def __init__(self, owner: Any, transport: Transport, options: Any, info: PeerInfo) -> None:
@@ -102,17 +103,18 @@ class Link:
         # Taken alone.
         self.ending = _thread.allocate_lock()
         self.opened = _thread.allocate_lock()  # held until the handshake has ended
-        self._ended = _thread.allocate_lock()  # held until the link is CLOSED
+        self.ended = _thread.allocate_lock()  # held until the link is CLOSED
         self._gone = _thread.allocate_lock()  # held until close() is through
         self._claimed = _thread.allocate_lock()  # taken by who shakes hands, or calls that off
         self.opened.acquire()
-        self._ended.acquire()
+        self.ended.acquire()
         self._gone.acquire()
         # Under 0, the first close: its thread, in a tuple of its own. Only set by setdefault(),
         # which is atomic for signal handlers, too.
         self._closing: dict[int, tuple[int]] = {}
         self.cancel_reason: str | None = None  # the reason that cancel() was given
         self._dropped = False  # nobody is left to close it
+        self.told = False  # that it has ended, to all who waited
         self.end_callbacks: list[Callable[[], None]] | None = None  # for service threads
 
     # ------------------------------------------------------------------------------ beginning
@@ -275,24 +277,20 @@ class Link:
 
     def fail(self, reason: str, cause: BaseException | None = None, clean: bool = False) -> None:
         """End the link: all that waits on it gets an error, now. Only the first reason counts."""
-        with self.ending:
-            if self.state == CLOSED:
-                return
-            if self.state == CLOSING:  # how a link ends that was to end is of no interest
-                reason, cause, clean = self.reason, None, True
-            if self.peer_left:  # a thread that sends may notice it before the reader says so
-                reason, cause, clean = PEER_LEFT, None, True
-            self.reason, self.cause, self.clean = reason, cause, clean
-            self.state = CLOSED
-            callbacks, self.end_callbacks = self.end_callbacks, None
-        self.log('INFO' if clean else 'ERROR', reason)
-        self.transport.cancel()
-        self.calls.fail_all()
-        self.handlers.cancel_all()
-        self._ended.release()
-        main_loop.wake()
-        for callback in callbacks or ():
-            service_threads.run(callback)
+        with shield:
+            with self.ending:
+                first = self.state != CLOSED
+                if self.state == CLOSING:  # how a link ends that was to end is of no interest
+                    reason, cause, clean = self.reason, None, True
+                if self.peer_left:  # a thread that sends may notice it before the reader says so
+                    reason, cause, clean = PEER_LEFT, None, True
+                if first:
+                    self.reason, self.cause, self.clean = reason, cause, clean
+                    self.state = CLOSED
+            if first:
+                self.log('INFO' if clean else 'ERROR', reason)
+            if not self.told:
+                tell_end(self)
 
     def cancel(self, reason: str) -> None:
         """End the link from any thread, also from a signal handler: takes no lock."""
@@ -330,7 +328,7 @@ class Link:
         if threading.current_thread() is threading.main_thread():
             main_loop.wait(lambda: self.state == CLOSED)
         elif self.state != CLOSED:
-            _wait_for(self._ended)
+            _wait_for(self.ended)
 
     def close(self) -> bool:
         """Say goodbye and release everything.
@@ -380,7 +378,7 @@ class Link:
         self.reason, self.cause, self.clean = FORKED, None, True
         self.state = CLOSED
         self._closing[0] = (0,)
-        self.opened = self._ended = self._gone = _thread.allocate_lock()
+        self.opened = self.ended = self._gone = _thread.allocate_lock()
         self.end_callbacks = None
         self.calls.forget()
         if self.made_importer is not None:

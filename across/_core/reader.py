@@ -11,7 +11,7 @@ from _thread import get_ident
 
 from .calls import PendingCall
 from .errors import ProtocolError, sentence
-from .interrupts import shield
+from .interrupts import came_from_handler, shield
 from .states import OPEN
 from .threads.baton import Baton, Waiter
 from .threads.cache import service_threads
@@ -281,8 +281,12 @@ class Reader:
 
     def _receive(self, timeout: float | None = None) -> list[Frame] | None:
         """Read once, in a service thread that holds the baton; None when the link has ended."""
-        count = self._receive_bytes(timeout)
-        return self._decode(count) if count > 0 else None if count else []
+        try:
+            count = self._receive_bytes(timeout)
+            return self._decode(count) if count > 0 else None if count else []
+        except BaseException as exc:  # a fault of ours: whoever waits must not do so for ever
+            self._link.fail(f'reading failed: {sentence(exc)}', exc)
+            return None
 
     def _receive_bytes(self, timeout: float | None) -> int:
         """Read once, as the holder of the baton.
@@ -305,6 +309,8 @@ class Reader:
         except Cancelled:
             self._link.fail(self._link.cancel_reason or 'the connection was cancelled')
         except OSError as exc:
+            if came_from_handler(exc):
+                raise
             self._link.fail(f'{transport.ending()} ({sentence(exc)})', exc)
         return -1
 

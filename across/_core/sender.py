@@ -8,6 +8,7 @@ from __future__ import annotations
 from time import monotonic
 
 from .errors import DisconnectError, sentence
+from .interrupts import came_from_handler
 from .states import OPEN
 from .threads.cache import service_threads
 from .threads.outbox import Outbox
@@ -58,6 +59,8 @@ class Sender:
             self._link.fail(self._link.cancel_reason or 'the connection was cancelled')
             raise self._link.disconnected() from None
         except OSError as exc:
+            if came_from_handler(exc):
+                raise
             self._link.fail(f'{self._link.transport.ending()} ({sentence(exc)})', exc)
             raise self._link.disconnected() from exc
 

@@ -20,7 +20,7 @@ from cli.program import PROGRAM, TIMEOUT, InTerminal, environment
 if TYPE_CHECKING:
     from pathlib import Path
 
-WIDTH, HEIGHT = 160, 24
+WIDTH, HEIGHT = 240, 24
 
 
 class Screen(InTerminal):

@@ -78,6 +78,7 @@ class TlsTransport(Transport):
         self._dry = True  # OpenSSL needs more from the transport below
         self._raw = memoryview(bytearray(READ_SIZE))
         self._failure: OSError | None = None
+        self._broken: OSError | None = None  # nothing can be sent, either
         self._at_end = False
 
         # And these to the sender: what is encrypted, but not written; how many bytes at the start
@@ -287,6 +288,8 @@ class TlsTransport(Transport):
         taken all of it, or else nobody would see to its end.
         """
         self.sent = []
+        if self._broken is not None:
+            raise self._broken
         with self._undisturbed:
             if not self._outflow.flush():
                 return 0
@@ -302,8 +305,7 @@ class TlsTransport(Transport):
             return count
 
     def _encrypt(self, record: Buffer) -> None:
-        if self._tls is None:
-            raise self._failure or OSError(errno.EBADF, 'the transport is not open')
+        assert self._tls is not None
         try:
             with self._lock:
                 self._ahead += self._tls.write(record)
@@ -327,7 +329,7 @@ class TlsTransport(Transport):
         self._inner.kill()
 
     def close(self, timeout: float | None) -> None:
-        if self._tls is not None and not self._killed:
+        if self._tls is not None and self._broken is None and not self._killed:
             self._say_goodbye()
         self.break_off('the transport is not open')
         self._inner.close(timeout)
@@ -350,9 +352,7 @@ class TlsTransport(Transport):
 
     def break_off(self, why: str) -> None:
         """Let nothing be sent or received any more; the peer is told nothing."""
-        self._tls = None
-        self._has_first = False
-        self._failure = OSError(errno.EBADF, why)
+        self._failure = self._broken = OSError(errno.EBADF, why)
 
     def ending(self) -> str:
         return self._inner.ending()
