@@ -345,3 +345,26 @@ def test_closing_server_ends_a_busy_main_thread(kind: Any) -> None:
 def test_argument_errors_name_the_function(peer: Connection) -> None:
     error = raised_by(peer.call, run_in_main_thread, 3)
     assert "expected a function to run, not 'int'" in str(error)
+
+
+def test_callbacks_stay_in_the_calling_thread_while_others_read(peer: Connection) -> None:
+    """One may be read before the thread is quite through with the one before it."""
+    here = threading.get_ident()
+    over = threading.Event()
+
+    def work(back: Any) -> list[bool]:
+        return [back() for _ in range(300)]
+
+    def read() -> None:
+        while not over.is_set():
+            peer.call(int)
+
+    threads = [threading.Thread(target=read) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert all(peer.call(work, ref(lambda: threading.get_ident() == here)))
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()

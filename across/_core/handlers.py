@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
     from .link import Link
+    from .threads.baton import Waiter
 
 
 # How often (seconds) a thread that waits for a post looks whether it should go on doing so.
@@ -191,8 +192,12 @@ class Handlers:
                 self.call_colleague()
             self.run(call)
 
-    def run(self, call: CurrentCall) -> None:
-        """Run a call in this thread, and answer it."""
+    def run(self, call: CurrentCall, waiter: Waiter | None = None) -> None:
+        """Run a call in this thread, and answer it.
+
+        Args:
+            waiter: Whose errand it is: with the answer, the peer may have another one for it.
+        """
         link = self._link
         outer_call, outer_connection = context.call, context.connection
         outer_critical = context.critical
@@ -217,6 +222,8 @@ class Handlers:
                 context.call, context.connection = outer_call, outer_connection
                 context.critical = outer_critical
                 call.done = True
+                if waiter is not None:
+                    link.reader.baton.end_errand(waiter)
             self._answer(call, kind, packed)
         finally:
             self._running.pop(call.id, None)

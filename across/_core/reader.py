@@ -195,8 +195,7 @@ class Reader:
                     return False
                 if call.errand is not None:
                     errand, call.errand = call.errand, None
-                    self._link.handlers.run(errand)
-                    baton.end_errand(call)
+                    self._link.handlers.run(errand, call)
         except BaseException:  # KeyboardInterrupt: the baton and the errand must not be lost
             with shield:
                 baton.leave(call)
