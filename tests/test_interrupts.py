@@ -167,7 +167,7 @@ conn.close()
     {
         'call': 'conn.call(time.sleep, 60)',
         'long transfer': 'while True: conn.call(len, bytes(10_000_000))',
-        'iterate': 'next(conn.iterate(sleep))',
+        'iterate': 'next(conn.iterate(map, time.sleep, [60]))',
         'future': 'conn.submit(time.sleep, 60).result()',
         'wait': 'conn.wait()',
     }.items(),
@@ -182,11 +182,9 @@ from across import Connection
 def ring(number, frame):
     raise TimeoutError('too long')
 
-def sleep():
-    yield time.sleep(60)
-
 conn = Connection.from_command(sys.argv[1:])
-conn.call(int)
+list(conn.iterate(range, 3))
+conn.submit(int).result()
 signal.signal(signal.SIGALRM, ring)
 signal.setitimer(signal.ITIMER_REAL, 0.1)
 try:
