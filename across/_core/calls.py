@@ -10,6 +10,7 @@ from _thread import get_ident
 from collections import deque
 
 from .errors import OperationError
+from .interrupts import surely
 from .states import OPEN
 from .threads.baton import Waiter
 from .threads.cache import service_threads
@@ -75,7 +76,7 @@ class Calls:
         if context.critical:
             raise interrupted_critical_section()
         handlers = link.handlers
-        unsent = _NONE
+        unsent, call = _NONE, None
         outer, context.connection = context.connection, link
         try:
             if link.opening:
@@ -98,11 +99,14 @@ class Calls:
             context.critical = False
             if handlers.posts_arrived != handlers.posts_done and context.call is None:
                 handlers.run_posts()  # what came before the answer takes effect before it
-            return self._unpack(call.frame)
+            frame, call.frame = call.frame, None
+            return self._unpack(frame)
         except BaseException:  # of the function, or Ctrl-C anywhere above
             context.critical = False
             if unsent:
                 link.payloads.drop_exports(unsent)
+            if call is not None and call.frame is not None:
+                link.payloads.give_back_unread(call.frame)
             raise
         finally:
             context.connection = outer
@@ -141,9 +145,12 @@ class Calls:
     def _abandon(self, call: PendingCall) -> None:
         """Nobody waits for the answer any longer: it will be dropped, and the peer is told."""
         link = self._link
+        if call.future is None:
+            surely(link.reader.leave, call)
         abandoned = self.pending.pop(call.id, None)
-        if abandoned is None and call.frame is not None:
-            link.payloads.give_back_unread(call.frame)
+        frame, call.frame = call.frame, None
+        if abandoned is None and frame is not None:
+            link.payloads.give_back_unread(frame)
         elif link.is_up:
             link.sender.try_send(encode(CANCEL, call.id))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from .reader import SIGNAL_PAUSE
+from .interrupts import SIGNAL_PAUSE
 from .states import CLOSING, OPEN
 from .threads.baton import Waiter
 from .threads.cache import service_threads
@@ -61,13 +61,31 @@ def say_goodbye(link: Link) -> None:
         link.transport.kill()
 
 
+class _Last(Waiter):
+    """Who takes the baton of a link that is closed, and keeps it: nobody reads any more."""
+
+
 def release(link: Link) -> None:
-    """Free what the link holds, once nobody uses it any more."""
+    """Free what the link holds, once nobody uses it any more.
+
+    If an exception of a signal handler ends this, a service thread does the rest; it does not wait
+    for a child to end by itself.
+    """
+    try:
+        _release(link)
+    except BaseException:
+        link.transport.kill()
+        service_threads.run(lambda: release(link))
+        raise
+    link.gone.release()
+
+
+def _release(link: Link) -> None:
     watchdog.remove(link.pulse)
-    last = Waiter()
-    while link.reader.baton.holder is not last:
+    baton = link.reader.baton
+    while type(baton.holder) is not _Last:
         service_threads.run_stranded()  # one may hold the baton
-        link.reader.baton.take_or_sleep(last, SIGNAL_PAUSE)  # and keep it: nobody reads now
+        baton.take_or_sleep(_Last(), SIGNAL_PAUSE)
     if link.reader.idle is not None:
         link.reader.idle.leave()
     link.sender.outbox.close()

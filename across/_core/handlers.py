@@ -10,6 +10,7 @@ from collections import deque
 
 from . import operations
 from .errors import OperationError, sentence
+from .interrupts import shield, surely
 from .threads.cache import service_threads
 from .threads.context import context
 from .values.pickling import Packed
@@ -171,8 +172,9 @@ class Handlers:
     def call_colleague(self) -> None:
         """Get one more thread to work on the queue, unless one is on its way."""
         if not self._colleague_comes:
-            self._colleague_comes = True
-            service_threads.run(self._help)
+            with shield:
+                self._colleague_comes = True
+                service_threads.run(self._help)
 
     # ----------------------------------------------------------------- what service threads call
 
@@ -201,11 +203,14 @@ class Handlers:
         link = self._link
         outer_call, outer_connection = context.call, context.connection
         outer_critical = context.critical
-        context.call, context.connection = call, link
-        context.critical = False
         value = None
+        kind, packed = FAILURE, None
         try:
             try:
+                context.call, context.connection = call, link
+                context.critical = False
+                if waiter is not None:
+                    waiter.errand = None  # only now: until here somebody else could do it
                 if self.posts_arrived != self.posts_done and not call._frame.parent:
                     self.run_posts()  # they came first
                 kind = RESULT
@@ -225,6 +230,9 @@ class Handlers:
                 if waiter is not None:
                     link.reader.baton.end_errand(waiter)
             self._answer(call, kind, packed)
+        except BaseException:  # of a signal handler
+            surely(lambda _: self._answer_again(call, kind, packed), None)
+            raise
         finally:
             self._running.pop(call.id, None)
             if self._drained is not None and not self._running:
@@ -269,6 +277,16 @@ class Handlers:
         else:
             parts = encode_parts(kind, call.id, 0, packed.payload, packed.buffers, packed.refs)
             link.sender.reply(parts, packed.exported)
+
+    def _answer_again(self, call: CurrentCall, kind: int, packed: bytes | Packed | None) -> None:
+        """Queue an answer that may have got lost; the peer takes no notice of a second one."""
+        with shield:
+            if isinstance(packed, Packed) or (packed is None and kind == FAILURE):
+                why = OperationError('the call was interrupted over there before it was answered')
+                kind, packed = FAILURE, self.pack_failure(why)
+            if self._link.is_up and not call.cancelled and not isinstance(packed, Packed):
+                self._link.sender.outbox.add(encode(kind, call.id, 0, packed or b''))
+                self._link.sender.try_flush()
 
     # -------------------------------------------------------------------------------- posts
 

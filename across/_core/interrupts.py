@@ -14,15 +14,28 @@ import os
 import sys
 import threading
 import time
-from _signal import SIGALRM, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, getsignal
+from _signal import (
+    SIGALRM,
+    SIGHUP,
+    SIGINT,
+    SIGTERM,
+    SIGUSR1,
+    SIGUSR2,
+    default_int_handler,
+    getsignal,
+)
 from _thread import get_ident
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
 #: Those that programs have handlers for, which may raise. Looking at each takes time.
 HELD_BACK = (SIGINT, SIGTERM, SIGALRM, SIGHUP, SIGUSR1, SIGUSR2)
+
+#: How long (seconds) the main thread waits at a time: a signal that arrives right before a wait
+#: does not end it, so its handler runs that much later at most.
+SIGNAL_PAUSE = 0.5
 
 # What is shielded takes microseconds. If the handler of yet another signal raised amid leaving a
 # shield, nobody would end it: a signal does, so many seconds behind the first.
@@ -56,7 +69,8 @@ class Shield:
 
     def __exit__(self, *exc_info: object) -> None:
         if get_ident() == self.thread:
-            self._depth -= 1
+            if self._depth:  # else a signal has ended it, or a fork
+                self._depth -= 1
             if not self._depth and self._handlers:
                 self._end()
 
@@ -81,6 +95,10 @@ class Shield:
             _run(came, handlers)
 
     def _note(self, number: int, frame: Any) -> None:
+        if not self._handlers:  # other code has saved this function as the handler, and put it back
+            if number == SIGINT:
+                default_int_handler(number, frame)
+            return
         now = time.monotonic()
         if not self._came:
             self._since = now
@@ -103,10 +121,24 @@ def _run(numbers: list[int], handlers: dict[int, Any]) -> None:
     """Run the handlers of some signals; one that raises keeps no other from being run."""
     number = numbers.pop(0)
     try:
-        handlers[number](number, sys._getframe(1))
+        if number in handlers:
+            handlers[number](number, sys._getframe(1))
     finally:
         if numbers:
             _run(numbers, handlers)
+
+
+def surely(func: Callable[[Any], object], argument: Any) -> None:
+    """Call a function that does its work in a shield, though another signal comes just before.
+
+    For ``except`` clauses: what runs there may be interrupted like anything else. Having done it
+    twice must do no harm.
+    """
+    try:
+        func(argument)
+    except BaseException:
+        func(argument)
+        raise
 
 
 def came_from_handler(error: BaseException) -> bool:

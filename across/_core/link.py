@@ -20,10 +20,10 @@ from .calls import Calls, interrupted_critical_section
 from .closing import release, say_goodbye, tell_end
 from .errors import AcrossError, DisconnectError, ProtocolError, sentence
 from .handlers import Handlers
-from .interrupts import shield
+from .interrupts import SIGNAL_PAUSE, shield
 from .payloads import Payloads
 from .pulse import Pulse
-from .reader import SIGNAL_PAUSE, Reader
+from .reader import Reader
 from .sender import Sender
 from .states import CLOSED, CLOSING, CONNECTING, NEW, OPEN
 from .threads.cache import service_threads
@@ -60,7 +60,7 @@ class Link:
     __slots__ = (
         *('calls', 'cancel_reason', 'cause', '_claimed', 'clean', '_closing', 'drop_exports'),
         *('_dropped', 'dropped', 'end_callbacks', 'ended', 'ending', '_exporter', 'exports'),
-        *('forwarding', 'give_back', '_gone', 'handlers', 'imports', 'info', 'made_importer'),
+        *('forwarding', 'give_back', 'gone', 'handlers', 'imports', 'info', 'made_importer'),
         *('making', 'opened', '_opener', 'opening', 'options', '_owner', 'payloads', 'peer'),
         *('peer_left', 'pulse', 'reader', 'reason', 'send_limit', 'sender', 'state', 'streams'),
         *('told', 'transport', '__weakref__'),
@@ -104,11 +104,11 @@ class Link:
         self.ending = _thread.allocate_lock()
         self.opened = _thread.allocate_lock()  # held until the handshake has ended
         self.ended = _thread.allocate_lock()  # held until the link is CLOSED
-        self._gone = _thread.allocate_lock()  # held until close() is through
+        self.gone = _thread.allocate_lock()  # held until close() is through
         self._claimed = _thread.allocate_lock()  # taken by who shakes hands, or calls that off
         self.opened.acquire()
         self.ended.acquire()
-        self._gone.acquire()
+        self.gone.acquire()
         # Under 0, the first close: its thread, in a tuple of its own. Only set by setdefault(),
         # which is atomic for signal handlers, too.
         self._closing: dict[int, tuple[int]] = {}
@@ -344,7 +344,7 @@ class Link:
         if first is not mine:
             call = context.call
             if first != mine and (call is None or not call.belongs_to(self)):
-                _wait_for(self._gone)
+                _wait_for(self.gone)
             return False
         try:
             if self.state == NEW:  # interrupted before it began
@@ -361,10 +361,7 @@ class Link:
             raise
         finally:
             self.fail('it was closed', clean=True)
-            try:
-                release(self)
-            finally:
-                self._gone.release()
+            release(self)
         return True
 
     def finish(self, drain: bool) -> None:
@@ -378,7 +375,7 @@ class Link:
         self.reason, self.cause, self.clean = FORKED, None, True
         self.state = CLOSED
         self._closing[0] = (0,)
-        self.opened = self.ended = self._gone = _thread.allocate_lock()
+        self.opened = self.ended = self.gone = _thread.allocate_lock()
         self.end_callbacks = None
         self.calls.forget()
         if self.made_importer is not None:

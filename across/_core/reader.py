@@ -11,7 +11,7 @@ from _thread import get_ident
 
 from .calls import PendingCall
 from .errors import ProtocolError, sentence
-from .interrupts import came_from_handler, shield
+from .interrupts import SIGNAL_PAUSE, came_from_handler, shield, surely
 from .states import OPEN
 from .threads.baton import Baton, Waiter
 from .threads.cache import service_threads
@@ -41,10 +41,6 @@ if TYPE_CHECKING:
     from .link import Link
 
 _ANSWERS = frozenset([RESULT, FAILURE])
-
-# How long (seconds) the main thread waits at a time: a signal that arrives right before a wait does
-# not end it, so its handler runs that much later at most.
-SIGNAL_PAUSE = 0.5
 
 # For how many calls to keep a reader ready, after one had to wait for the watchdog to find one:
 # handlers that block, and calls against the direction of the last one, seldom come alone.
@@ -194,17 +190,20 @@ class Reader:
                 if baton.holder is call and not self._read_for(call, pause) and timeout >= 0:
                     return False
                 if call.errand is not None:
-                    errand, call.errand = call.errand, None
-                    self._link.handlers.run(errand, call)
-        except BaseException:  # KeyboardInterrupt: the baton and the errand must not be lost
-            with shield:
-                baton.leave(call)
-                errand, call.errand = call.errand, None
-                if errand is not None:
-                    self._link.handlers.queue.append(errand)
-                    self._link.handlers.call_colleague()
+                    self._link.handlers.run(call.errand, call)
+        except BaseException:
+            surely(self.leave, call)
             raise
         return True
+
+    def leave(self, call: PendingCall) -> None:
+        """Nobody waits for a call any more: neither the baton nor an errand must be lost."""
+        with shield:
+            self.baton.leave(call)
+            errand, call.errand = call.errand, None
+            if errand is not None:
+                self._link.handlers.queue.append(errand)
+                self._link.handlers.call_colleague()
 
     def _read_for(self, call: PendingCall, timeout: float) -> bool:
         """Read as the holder of the baton until there is something for the caller to do."""
@@ -228,23 +227,26 @@ class Reader:
                         call.done = True
                         break
                     self._take_in(count, call)
-                    if self._link.handlers.queue:
-                        # A waiting caller never runs a stranger's call: it could not return then.
-                        self._link.handlers.call_colleague()
                 if timeout >= 0 and not call.done and (not count or time.monotonic() >= deadline):
                     in_time = False
                     break
-        except BaseException:  # an exception of a signal handler: no message may get lost
-            if self._in_doubt:
-                self._link.fail('interrupted while a message was being received')
-            elif transport.received and transport.received[0] > 0:
-                self._take_in(transport.received[0], call)
+        except BaseException:
+            surely(self._take_in_rest, call)
             raise
         if self._eager:
             self._give_up()
         else:
             self.baton.pass_on()
         return in_time
+
+    def _take_in_rest(self, call: PendingCall) -> None:
+        """After an exception of a signal handler: no message may get lost."""
+        with shield:
+            received = self._transport.received
+            if self._in_doubt:
+                self._link.fail('interrupted while a message was being received')
+            elif received and received[0] > 0:
+                self._take_in(received[0], call)
 
     def _take_in(self, count: int, call: PendingCall) -> None:
         """Decode and dispatch what a waiting caller has received."""
@@ -257,6 +259,8 @@ class Reader:
                 self._dispatch(received, call)
             self._transport.received = []
             self._in_doubt = False
+            if self._link.handlers.queue:  # a caller runs no stranger's call: it could not return
+                self._link.handlers.call_colleague()
 
     def _give_up(self) -> bool:
         """Stop reading; whether nobody in particular reads from now on.

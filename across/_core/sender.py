@@ -5,10 +5,11 @@ Layer: just below :mod:`.link`.
 
 from __future__ import annotations
 
+from _thread import get_ident
 from time import monotonic
 
 from .errors import DisconnectError, sentence
-from .interrupts import came_from_handler
+from .interrupts import came_from_handler, shield
 from .states import OPEN
 from .threads.cache import service_threads
 from .threads.outbox import Outbox
@@ -18,7 +19,7 @@ from .wire.frames import encode
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
-    from typing import Any, Sequence
+    from typing import Any, Callable, NoReturn, Sequence
 
     from .link import Link
 
@@ -55,14 +56,34 @@ class Sender:
             if self._dropped:
                 self._send_releases(may_block)
             self.outbox.put(frame, may_block, flushed)
-        except Cancelled:
-            self._link.fail(self._link.cancel_reason or 'the connection was cancelled')
-            raise self._link.disconnected() from None
-        except OSError as exc:
-            if came_from_handler(exc):
-                raise
-            self._link.fail(f'{self._link.transport.ending()} ({sentence(exc)})', exc)
-            raise self._link.disconnected() from exc
+        except (Cancelled, OSError) as exc:
+            self._end_for(exc)
+
+    def send_taken(self, take: Callable[[], Any], may_block: bool) -> None:
+        """Send what ``take()`` takes from where it was: no signal may come in between.
+
+        Raises:
+            DisconnectError: The link has ended, or ends here.
+        """
+        if get_ident() != shield.thread:
+            self.send(take(), may_block)
+            return
+        with shield:
+            self.outbox.add(take())
+        try:
+            self.outbox.flush(may_block)
+        except (Cancelled, OSError) as exc:
+            self._end_for(exc)
+
+    def _end_for(self, exc: BaseException) -> NoReturn:
+        link = self._link
+        if isinstance(exc, Cancelled):
+            link.fail(link.cancel_reason or 'the connection was cancelled')
+            raise link.disconnected() from None
+        if came_from_handler(exc):
+            raise exc
+        link.fail(f'{link.transport.ending()} ({sentence(exc)})', exc)
+        raise link.disconnected() from exc
 
     def send_soon(self, frame: Any, flushed: bool = False) -> None:
         """Send a frame; one system call for many small ones, where they come in a long burst.

@@ -68,9 +68,16 @@ def echo_back(stream):
     for each in stream:
         stream.send(each)
 
-if kind == 'echo':
+sent = []
+
+def send():
+    item = next(numbers)
+    stream.send(item)
+    sent.append(item)
+
+if kind in ('echo', 'send'):
     stream = conn.open_stream()
-    conn.submit(echo_back, stream)
+    collected = conn.submit(echo_back if kind == 'echo' else list, stream)
 if kind == 'call with other threads':
     def call_on():
         while conn.is_connected():
@@ -82,33 +89,66 @@ if kind == 'call with other threads':
         threading.Thread(target=call_on, daemon=True).start()
 
 gunner = subprocess.Popen([sys.executable, '-I', '-S', '-c', '''
-import os, random, signal, time
+import os, random, signal, sys, time
 while os.read(0, 1):
     end = time.perf_counter() + random.random() * 0.001
     while time.perf_counter() < end:
         pass
     os.kill(os.getppid(), signal.SIGINT)
-'''], stdin=subprocess.PIPE, bufsize=0)
+    if sys.argv[1:]:
+        end = time.perf_counter() + random.random() * 0.0001
+        while time.perf_counter() < end:
+            pass
+        os.kill(os.getppid(), signal.SIGINT)
+''', *['twice'] * kind.endswith('twice')], stdin=subprocess.PIPE, bufsize=0)
+armed = False  # whether the loop below is where it catches what is raised
+
+def interrupt(number, frame):
+    if armed:
+        raise KeyboardInterrupt
+
+signal.signal(signal.SIGINT, interrupt)
 use = globals()[kind.split()[0]]
 use()
 interrupts = 0
 deadline = time.monotonic() + float(seconds)
 while time.monotonic() < deadline:
     try:
+        armed = True
         gunner.stdin.write(b'x')
         again = time.monotonic() + 1
         while True:
             use()
             if time.monotonic() > again:  # Python swallows what is raised in a finalizer
                 break
+        armed = False
     except KeyboardInterrupt:
+        armed = False
         interrupts += 1
     except RuntimeError as exc:  # of threading.Condition: it releases a lock that it does not have
+        armed = False
         assert 'un-acquired' in str(exc), exc
-signal.signal(signal.SIGINT, signal.SIG_IGN)
+armed = False
 gunner.stdin.close()
 gunner.wait()
 assert conn.call(abs, -1) == 1
+if kind == 'send':
+    stream.end()
+    items = collected.result()
+    assert items == sorted(set(items))
+    assert set(sent) <= set(items)
+
+def waiting():
+    # Calls of threads over there: callbacks that were interrupted have been answered all the same.
+    return len(across.get_connection()._link.calls.pending)
+
+if 'other' not in kind:
+    for _ in range(100):
+        if not conn.call(waiting) and not conn._link.handlers.busy:
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError(f'{conn.call(waiting)} calls over there wait for ever')
 conn.close()
 print(interrupts)
 """
@@ -116,13 +156,16 @@ print(interrupts)
 KINDS = [
     'call',
     'call with other threads',
+    'call twice',
     'large',
     'send_large',
     'proxy',
     'call_back',
+    'call_back twice',
     'futures',
     'iterate',
     'echo',
+    'send',
 ]
 
 

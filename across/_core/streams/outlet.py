@@ -13,6 +13,7 @@ import time
 from threading import RLock
 
 from ..errors import DisconnectError, OperationError
+from ..interrupts import shield
 from ..states import OPEN
 from ..threads.context import context
 from ..values.pickling import Packed
@@ -115,14 +116,18 @@ class Outlet:
                 ) or self._may_go_on():
                     if self._end is not None or self.stopped or self._link.state != OPEN:
                         self._check_open()
-                    self._items += 1
                     if is_pickled and type(entry) is not bytes:
                         self._send_alone(entry)
                         return
                     batch = self._batch
                     if is_pickled:
-                        self._pickled.append(len(batch))
-                    batch.append(entry)
+                        with shield:
+                            self._items += 1
+                            self._pickled.append(len(batch))
+                            batch.append(entry)
+                    else:
+                        self._items += 1
+                        batch.append(entry)
                     self._size += size
                     now = _now()
                     gap, self._last = now - self._last, now
@@ -167,11 +172,16 @@ class Outlet:
     def _send_alone(self, packed: Packed) -> None:
         """With the lock: send an item that has large buffers, or refers to something."""
         self._flush(True)
-        self._bytes += packed.size
         parts = encode_parts(ITEMS, self._id, 0, packed.payload, packed.buffers, packed.refs)
         self._last = _now()
-        # Buffers must not change under way: this returns once they are written.
-        self._write(parts, True, bool(packed.buffers))
+        outer_critical, context.critical = context.critical, True
+        try:
+            # Buffers must not change under way: this returns once they are written.
+            self._link.sender.send(parts, True, bool(packed.buffers))
+        finally:
+            context.critical = outer_critical
+        self._items += 1  # not before: one that was not sent must not take credit
+        self._bytes += packed.size
 
     # ----------------------------------------------------------------------------- flushing
 
@@ -199,7 +209,7 @@ class Outlet:
     def _flush(self, may_block: bool) -> None:
         """With the lock: send the batch."""
         if self._batch:
-            self._write(self._take_batch(), may_block, False)
+            self._write(self._take_batch, may_block)
 
     def _take_batch(self) -> bytes:
         """With the lock: make a frame of the batch."""
@@ -214,10 +224,10 @@ class Outlet:
         self._bytes += len(payload)
         return encode(ITEMS, self._id, count, payload)
 
-    def _write(self, frame: Any, may_block: bool, flushed: bool) -> None:
+    def _write(self, take: Callable[[], Any], may_block: bool) -> None:
         outer_critical, context.critical = context.critical, True
         try:
-            self._link.sender.send(frame, may_block, flushed)
+            self._link.sender.send_taken(take, may_block)
         finally:
             context.critical = outer_critical
 
@@ -271,15 +281,19 @@ class Outlet:
         if self._end is None:
             self._flush(may_block)
         elif self._end is not _SENT:
-            end, self._end = self._end, _SENT
-            if self._batch and not self.stopped:
-                end = [self._take_batch(), *end]
-            self._batch = []
             try:
-                self._write(end if len(end) > 1 else end[0], may_block, False)
+                self._write(self._take_end, may_block)
             finally:
                 self.ended = True  # only now: the other side must not hear of that before
                 self._on_end()
+
+    def _take_end(self) -> Any:
+        """With the lock: make a frame of the batch and the END."""
+        end, self._end = self._end, _SENT
+        if self._batch and not self.stopped:
+            end = [self._take_batch(), *end]
+        self._batch = []
+        return end if len(end) > 1 else end[0]
 
     # -------------------------------------------------------------- what the reader calls
 

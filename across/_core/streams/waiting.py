@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from ..calls import PendingCall, interrupted_critical_section
-from ..reader import SIGNAL_PAUSE
+from ..interrupts import SIGNAL_PAUSE
 from ..threads.context import context
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds

@@ -115,6 +115,8 @@ class Baton:
                 self._wake_locked(self.holder)
         if self.holder is waiter:
             self.pass_on()
+        elif self.holder is None:  # it was put down, and perhaps nobody told
+            self._on_free()
 
     def finish(self, waiter: Waiter) -> None:
         """Mark a waiter done and wake it."""
