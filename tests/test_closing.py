@@ -348,3 +348,20 @@ def test_close_in_a_signal_handler_that_interrupts_a_close() -> None:
         print('closed')
         """)
     assert output.split() == ['handled', 'closed']
+
+
+def test_an_interrupted_close_is_finished_by_somebody_else() -> None:
+    conn = Connection.from_command(bare_command())
+    child = conn.call(os.getpid)
+    transport = conn._link.transport
+    close = transport.close
+
+    def interrupted(timeout: float | None) -> None:
+        transport.close = close  # type: ignore[method-assign]
+        raise KeyboardInterrupt
+
+    transport.close = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        conn.close()
+    wait_until(lambda: not psutil.pid_exists(child), 'the child to be gone')
+    assert not conn.close()

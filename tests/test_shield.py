@@ -120,6 +120,20 @@ def test_one_that_nobody_ended(came: list[str], monkeypatch: pytest.MonkeyPatch)
     signal.raise_signal(signal.SIGINT)
     assert came == ['handler']
     assert signal.getsignal(signal.SIGINT) is handler
+    shield.__exit__()  # if somebody ends it after all
+    with shield:
+        signal.raise_signal(signal.SIGINT)
+        assert came == ['handler']
+    assert came == ['handler', 'handler']
+
+
+def test_a_handler_that_was_saved_inside(came: list[str]) -> None:
+    """And is set again behind it: Ctrl-C does what it usually does."""
+    with Shield():
+        saved = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, saved)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_a_child_that_another_thread_forked_meanwhile() -> None:
