@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+import traceback
 import warnings
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -338,6 +339,8 @@ def test_fork_while_parked(parked: Pair) -> None:
                 wait_until_parked(*pair)
                 assert pair.near.call(pow, 2, 3) == 8
             os._exit(0)
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(1)
     assert os.waitpid(pid, 0)[1] == 0

@@ -145,7 +145,7 @@ class Calls:
     def _abandon(self, call: PendingCall) -> None:
         """Nobody waits for the answer any longer: it will be dropped, and the peer is told."""
         link = self._link
-        if call.future is None:
+        if call.future is None and link.is_up:
             surely(link.reader.leave, call)
         abandoned = self.pending.pop(call.id, None)
         frame, call.frame = call.frame, None
