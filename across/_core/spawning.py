@@ -129,3 +129,9 @@ class Spawning:
 
         check_options(options)
         return cls(ProcessTransport.from_popen(proc), options)
+
+
+for _name in ('from_command', 'from_shell', 'from_ssh', 'from_process'):
+    # As messages about their arguments show them: nobody knows of this class.
+    vars(Spawning)[_name].__func__.__qualname__ = f'Connection.{_name}'
+del _name

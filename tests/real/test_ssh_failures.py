@@ -345,6 +345,7 @@ def test_forced_command(sftp_only: Sshd) -> None:
         ({'python': 3}, TypeError, 'python must be a command line, or a list of words'),
         ({'python': 'a\nb'}, ValueError, 'python must be a command line'),
         ({'ssh_options': '-J x'}, TypeError, 'ssh_options must be a dict'),
+        ({'compression': 'no'}, TypeError, "compression must be True or False, not 'no'"),
         ({'ssh_options': ['x', '-J', 'y']}, ValueError, 'ssh_options must begin with an option'),
         ({'ssh_options': ['-v', '--', 'y']}, ValueError, 'so no --'),
         ({'ssh_options': ['-p', 22]}, TypeError, 'the words of ssh_options must be str, not int'),
@@ -357,3 +358,9 @@ def test_senseless_arguments(arguments: Any, error: type[Exception], text: str) 
     with pytest.raises(error) as caught:
         Connection.from_ssh(**{'host': 'x', **arguments})
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize('name', ['from_command', 'from_shell', 'from_ssh', 'from_process'])
+def test_misspelt_argument_names_the_method(name: str) -> None:
+    with pytest.raises(TypeError, match=rf'^Connection\.{name}\(\) got an unexpected'):
+        getattr(Connection, name)('x', optionz=None)

@@ -48,6 +48,8 @@ class SshCommand:
     ) -> None:
         user, self.host = _split_host(host, user)
         _check_port(port)
+        if not isinstance(compression, bool):
+            raise TypeError(f'compression must be True or False, not {compression!r}')
         self.python = _python_command(python)
         self._key = None if key is None else _checked_path(key)
         self._options = _option_words(ssh_options)
