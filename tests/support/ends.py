@@ -184,7 +184,7 @@ class Script:
 
     def __init__(self, source: str, *args: object, **popen: Any) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, '-c', textwrap.dedent(source), *map(str, args)],
+            [sys.executable, '-X', 'faulthandler', '-c', textwrap.dedent(source), *map(str, args)],
             **{'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, **popen},
         )
 
@@ -209,12 +209,24 @@ class Script:
         while not data.endswith(b'\n'):
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([fd], [], [], left)[0]:
-                raise TimeoutError(f'no line within {timeout:g} s, only {data!r}')
+                raise TimeoutError(f'no line within {timeout:g} s, only {data!r}\n{self._abort()}')
             byte = os.read(fd, 1)
             if not byte:
                 raise EOFError(f'it ended: {data.decode()}{self.errors()}')
             data += byte
         return data.decode().rstrip('\n')
+
+    def _abort(self) -> str:
+        """End it; what it wrote to standard error, with what its threads were doing."""
+        self.process.send_signal(signal.SIGABRT)
+        if self.process.stderr is None:
+            return ''
+        fd, written, more = self.process.stderr.fileno(), b'', True
+        while more and select.select([fd], [], [], 2 * SECOND)[0]:
+            data = os.read(fd, 1 << 16)
+            written += data
+            more = bool(data)
+        return str(written, 'utf-8', 'replace')
 
     def errors(self) -> str:
         """What it wrote to standard error until its end."""

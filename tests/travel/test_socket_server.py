@@ -14,6 +14,7 @@ import pytest
 
 from across import Connection, DisconnectError
 from support.interpreters import Interpreter, find_interpreters
+from support.waiting import wait_until
 
 SCRIPT = Path(__file__).parents[2] / 'bios' / 'socket.py'
 Start = Callable[..., 'tuple[subprocess.Popen[str], str]']
@@ -64,6 +65,7 @@ def test_ends_with_its_children(start: Start, number: signal.Signals, tmp_path: 
     assert server.wait(10) == 0
     assert not psutil.pid_exists(pid)
     assert not path.exists()
+    wait_until(lambda: not conn.is_connected())
     with pytest.raises(DisconnectError):
         conn.close()
 
