@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pty
 import select
 import signal
 import sys
 import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from support.ends import Script, is_running
 from support.interpreters import bare_command
 from support.waiting import SECOND, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from support.peers import Pair
 
 # Runs an operation that is interrupted, then tries whether the connection is still good.
 INTERRUPTED = """
@@ -371,3 +378,37 @@ conn.close()
     with Script(source, *bare_command()) as script:
         assert script.line() == str(-signal.SIGINT)
         assert script.wait() == 0
+
+
+@pytest.mark.parametrize('by_value', [False, True], ids=['by reference', 'by value'])
+@pytest.mark.parametrize('kind', ['function', 'method', 'partial', 'object'])
+def test_an_error_of_a_handler_amid_pickling(pair: Pair, kind: str, by_value: bool) -> None:
+    """It is that of the caller, and does not mean that the argument cannot be pickled."""
+
+    class Handler:
+        def ring(self, number: int, frame: object) -> None:
+            raise TimeoutError('too long')
+
+        __call__ = ring
+
+    class Slow:
+        def __reduce__(self) -> Any:
+            signal.raise_signal(signal.SIGUSR1)
+            return int, ()
+
+    def ring(number: int, frame: object) -> None:
+        raise TimeoutError('too long')
+
+    handlers: dict[str, Callable[[int, Any], None]] = {
+        'function': ring,
+        'method': Handler().ring,
+        'object': Handler(),
+    }
+    handlers['partial'] = functools.partial(ring)
+    former = signal.signal(signal.SIGUSR1, handlers[kind])
+    try:
+        with pytest.raises(TimeoutError, match='too long'):
+            pair.near.call(len, [lambda: 1] if by_value else [], Slow())
+    finally:
+        signal.signal(signal.SIGUSR1, former)
+    assert pair.near.call(abs, -1) == 1

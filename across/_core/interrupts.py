@@ -42,10 +42,6 @@ SIGNAL_PAUSE = 0.5
 _LONGEST = 1.0
 
 
-# Modules with functions that do I/O, or tell what came of it.
-_OF_IO = frozenset([__name__.partition('.')[0], 'socket', 'ssl'])
-
-
 class Shield:
     """A context in which signals are noted; their handlers run at the end, and may raise there.
 
@@ -142,14 +138,21 @@ def surely(func: Callable[[Any], object], argument: Any) -> None:
 
 
 def came_from_handler(error: BaseException) -> bool:
-    """Whether an error that I/O has raised is of a signal handler, which interrupted it."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    if traceback is None or get_ident() != shield.thread:
+    """Whether an error was raised by a signal handler, and so says nothing of what it came amid."""
+    if get_ident() != shield.thread:
         return False
-    module = str(traceback.tb_frame.f_globals.get('__name__'))
-    return module.partition('.')[0] not in _OF_IO
+    codes = {_code_of(getsignal(number)) for number in HELD_BACK} - {None}
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_frame.f_code not in codes:
+        traceback = traceback.tb_next
+    return traceback is not None
+
+
+def _code_of(handler: Any) -> Any:
+    if not callable(handler):
+        return None
+    handler = getattr(handler, 'func', handler)  # of a functools.partial
+    return getattr(handler if hasattr(handler, '__code__') else handler.__call__, '__code__', None)
 
 
 shield = Shield()

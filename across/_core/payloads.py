@@ -9,6 +9,7 @@ import pickle
 import struct
 
 from .errors import OperationError, sentence
+from .interrupts import came_from_handler
 from .threads.cache import service_threads
 from .values.pickling import Packed, Pickling
 from .values.refs import OWNED
@@ -93,6 +94,8 @@ class Payloads:
         except OperationError:
             raise
         except Exception as exc:
+            if came_from_handler(exc):
+                raise
             raise self._cannot_unpack(exc) from exc
 
     def _cannot_unpack(self, exc: Exception) -> OperationError:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import pickle
 
 from ..errors import OperationError
+from ..interrupts import came_from_handler
 from ..threads.context import context
 from ..wire.frames import BYTEARRAY, BYTES, PLAIN, Frame
 from .refs import OWNED
@@ -201,7 +202,9 @@ class Pickling:
             session.pickler.dump(value)
         except (OperationError, MemoryError):
             raise
-        except Exception:
+        except Exception as exc:
+            if came_from_handler(exc):
+                raise
             return False  # a closure, a lock …: the next pickler knows, or says what is wrong
         chunks = session.chunks
         if len(chunks) == 1 and b'__main__' not in chunks[0]:
@@ -214,6 +217,8 @@ class Pickling:
         except (OperationError, MemoryError):
             raise
         except Exception as exc:
+            if came_from_handler(exc):
+                raise
             raise OperationError(self._explain(value, root, exc)) from exc
 
     def _by_value_pickler(self, file: Any, buffer_callback: Callable[[Any], Any]) -> pickle.Pickler:
