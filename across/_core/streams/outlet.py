@@ -13,7 +13,6 @@ import time
 from threading import RLock
 
 from ..errors import DisconnectError, OperationError
-from ..interrupts import shield
 from ..states import OPEN
 from ..threads.context import context
 from ..values.pickling import Packed
@@ -119,15 +118,13 @@ class Outlet:
                     if is_pickled and type(entry) is not bytes:
                         self._send_alone(entry)
                         return
-                    batch = self._batch
+                    batch, pickled = self._batch, self._pickled
+                    if pickled and pickled[-1] == len(batch):
+                        pickled.pop()  # an exception of a signal handler came right behind it
                     if is_pickled:
-                        with shield:
-                            self._items += 1
-                            self._pickled.append(len(batch))
-                            batch.append(entry)
-                    else:
-                        self._items += 1
-                        batch.append(entry)
+                        pickled.append(len(batch))
+                    self._items += 1
+                    batch.append(entry)
                     self._size += size
                     now = _now()
                     gap, self._last = now - self._last, now
@@ -216,6 +213,8 @@ class Outlet:
         batch, pickled = self._batch, self._pickled
         self._batch, self._pickled, self._size = [], [], 0
         count = len(batch)
+        if pickled and pickled[-1] == count:
+            pickled.pop()
         if count == 1:
             count = 0
             payload = batch[0] if pickled else pickle.dumps(batch[0], 5)
