@@ -231,7 +231,7 @@ class Handlers:
                     link.reader.baton.end_errand(waiter)
             self._answer(call, kind, packed)
         except BaseException:  # of a signal handler
-            surely(lambda _: self._answer_again(call, kind, packed), None)
+            surely(self._answer_again, call, kind, packed)
             raise
         finally:
             self._running.pop(call.id, None)

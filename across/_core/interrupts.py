@@ -124,16 +124,16 @@ def _run(numbers: list[int], handlers: dict[int, Any]) -> None:
             _run(numbers, handlers)
 
 
-def surely(func: Callable[[Any], object], argument: Any) -> None:
+def surely(func: Callable[..., object], *args: Any) -> None:
     """Call a function that does its work in a shield, though another signal comes just before.
 
     For ``except`` clauses: what runs there may be interrupted like anything else. Having done it
     twice must do no harm.
     """
     try:
-        func(argument)
+        func(*args)
     except BaseException:
-        func(argument)
+        func(*args)
         raise
 
 
