@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from across import Connection, OperationError, Proxy, get_connection, ref
-from support.peers import Pair
+from support.peers import Pair, connected_pair
 from support.waiting import SECOND, wait_until
 
 if TYPE_CHECKING:
@@ -101,6 +101,15 @@ def test_released_when_the_last_proxy_goes(pair: Pair) -> None:
         del proxy
         # Reported without any further call.
         wait_until(lambda: live_things() == 0, 'the release')
+
+
+def test_released_soon_where_nobody_waited_for_an_answer() -> None:
+    # A new connection is left alone for a while, until the first thing comes over it.
+    with connected_pair() as pair:
+        proxy = pair.near.submit(make).result(LIMIT)
+        assert live_things() == 1
+        del proxy
+        wait_until(lambda: live_things() == 0, 'the release', 3 * SECOND)
 
 
 def test_passed_reference_is_released_after_the_call(pair: Pair) -> None:

@@ -11,6 +11,7 @@ import sys
 import time
 from contextlib import suppress
 
+from . import debug
 from .errors import AuthenticationError, InterpreterError, ProtocolError
 from .wire.greeting import Greeting, GreetingDecoder, PeerInfo, encode_greeting
 
@@ -36,17 +37,26 @@ _LONGEST_PATH = 200
 
 def describe_process(options: Options) -> PeerInfo:
     """What this process tells its peers about itself."""
-    return PeerInfo(
+    global _last
+    pid = os.getpid()
+    limits = options.timeout, options.max_frame_size
+    if _last is not None and _last.pid == pid and limits == (_last.timeout, _last.max_frame_size):
+        return _last
+    _last = PeerInfo(
         host=os.uname().nodename,
-        pid=os.getpid(),
+        pid=pid,
         implementation=sys.implementation.name,
         version=tuple(sys.version_info[:3]),
         cache_tag=sys.implementation.cache_tag or '',
         executable=(sys.executable or '')[:_LONGEST_PATH],
         platform=sys.platform,
-        timeout=options.timeout,
-        max_frame_size=options.max_frame_size,
+        timeout=limits[0],
+        max_frame_size=limits[1],
     )
+    return _last
+
+
+_last: PeerInfo | None = None  # a server says the same to all its clients
 
 
 class _Deadline:
@@ -77,15 +87,18 @@ def shake_hands(link: Link) -> None:
     link.transport.connect(deadline.left())
     peer, rest = (_greet if link.options.authkey is None else _authenticate)(link, deadline)
     _know_modules_of(peer)
-    link.log('INFO', f'connected to {peer}, process {peer.pid}')
+    if debug.verbosity:
+        link.log('INFO', f'connected to {peer}, process {peer.pid}')
     link.open(peer, rest)
 
 
 def _greet(link: Link, deadline: _Deadline) -> tuple[PeerInfo, bytes]:
     """Exchange greetings; the peer's, and what came behind it."""
     decoder = GreetingDecoder()
-    with suppress(OSError):  # a peer that left at once may have said why
+    try:
         _send(link, encode_greeting(link.info), deadline)
+    except OSError:
+        pass  # a peer that left at once may have said why
     greeting = _receive(link, decoder, deadline)
     if greeting.info is None:
         _boot(link, greeting.cache_tag, deadline)

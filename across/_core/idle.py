@@ -32,8 +32,12 @@ class Idle:
         # What `reads` of the reader was when bytes came in last while parked, and when (monotonic).
         self.heard = -1, 0.0
 
-    def park(self) -> bool:
-        """As the holder of the baton: leave it to nobody; False if that can't be now."""
+    def park(self, nothing_came: bool = False) -> bool:
+        """As the holder of the baton: leave it to nobody; False if that can't be now.
+
+        Args:
+            nothing_came: The transport was asked just now whether there is more.
+        """
         link = self._link
         reader, outbox = link.reader, link.sender.outbox
         fd = link.transport.fileno()
@@ -43,7 +47,7 @@ class Idle:
             or not reader.decoder.is_between_frames
             or outbox.backlog
             or outbox.rest
-            or self._has_more()
+            or not (nothing_came or self._has_nothing())
         ):
             return False
         reader.decoder.shrink()
@@ -51,12 +55,12 @@ class Idle:
         # From here on anybody may read, or even close the connection.
         return parking_lot.park(self, fd) or not reader.baton.try_take()
 
-    def _has_more(self) -> bool:
-        """Whether more is there already: in the transport even, where the descriptor tells not."""
+    def _has_nothing(self) -> bool:
+        """Whether no more is there yet: nor in the transport, where the descriptor tells not."""
         try:
-            return self._link.transport.wait_readable(0.0)
+            return not self._link.transport.wait_readable(0.0)
         except Cancelled:
-            return True
+            return False
 
     def unpark(self) -> None:
         """Somebody reads: the watchdog has to look after what that one leaves."""

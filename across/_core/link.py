@@ -22,14 +22,14 @@ from .errors import AcrossError, DisconnectError, ProtocolError, sentence
 from .handlers import Handlers
 from .interrupts import SIGNAL_PAUSE, shield
 from .payloads import Payloads
-from .pulse import Pulse
+from .pulse import LONGEST_REST, Pulse
 from .reader import Reader
 from .sender import Sender
 from .states import CLOSED, CLOSING, CONNECTING, NEW, OPEN
 from .threads.cache import service_threads
 from .threads.context import context
 from .threads.main_loop import main_loop
-from .threads.watchdog import DOZE, watchdog
+from .threads.watchdog import watchdog
 from .transports.base import Cancelled, Transport
 from .values.refs import ExportTable, ImportTable
 from .wire.greeting import PeerInfo
@@ -132,7 +132,8 @@ class Link:
 
                 self.reader.idle = Idle(self)
             self.reader.baton.try_take()
-            watchdog.add(self.pulse, DOZE)  # until then the thread that connects notices all itself
+            # Until then the threads that connect and read notice all themselves, or rouse it.
+            watchdog.add(self.pulse, LONGEST_REST)
             service_threads.run(lambda: self._begin(establish))
         except BaseException:  # no thread to be had, or Ctrl-C
             self._call_off()

@@ -236,6 +236,7 @@ def _unknown(name: str) -> str:
 
 
 Options.__module__ = 'across'  # the public path, as users import it and tracebacks show it
+_DEFAULT = Options()
 
 
 def check_options(options: Options | None, *, tls: bool = False) -> Options:
@@ -250,7 +251,7 @@ def check_options(options: Options | None, *, tls: bool = False) -> Options:
         ValueError: They ask for TLS where there is none.
     """
     if options is None:
-        return Options()
+        return _DEFAULT
     if not isinstance(options, Options):
         raise TypeError(
             f'options must be an instance of across.Options, not {type(options).__name__}'

@@ -47,14 +47,14 @@ class Pulse:
     def begin(self, now: float) -> None:
         """The link is open."""
         link = self._link
-        timeouts = [link.options.timeout, link.peer.timeout if link.peer else None]
-        limits = [timeout for timeout in timeouts if timeout is not None]
+        ours, theirs = link.options.timeout, link.peer.timeout if link.peer else None
         self._last_tick = self._last_beat = now
-        self._interval = min(limits) / HEARTBEATS if limits else None
+        limit = ours if theirs is None else theirs if ours is None else min(ours, theirs)
+        self._interval = None if limit is None else limit / HEARTBEATS
 
     def announce(self) -> None:
         """The link is open now: heartbeats may have to begin before the watchdog would look."""
-        if self._interval is not None and self._interval < DOZE:
+        if self._interval is not None and self._interval < LONGEST_REST:
             watchdog.rouse(self)
 
     def patience(self) -> float:
@@ -63,9 +63,8 @@ class Pulse:
             return 0.0 if link.is_to_end else DOZE if link.opening else LONGEST_REST
         parked = self._is_parked
         if (
-            self._restless
-            or link.is_to_end
-            or (link.reader.baton.free and not parked)
+            link.is_to_end
+            or (not parked and (self._restless or link.reader.baton.free))
             or link.sender.outbox.pending
         ):
             return 0.0

@@ -77,6 +77,7 @@ class Reader:
             count = min(len(room), len(data))
             room[:count], data = data[:count], data[count:]
             self._dispatch(self.decoder.received(count), None)
+        watchdog.rouse(self._link.pulse)
         if self._link.handlers.queue:
             self._link.handlers.call_colleague()
 
@@ -153,11 +154,13 @@ class Reader:
                 self._give_up()
                 break
             elif received and received[-1].kind != IDLE:
+                if next_pause == PARK_EARLY:
+                    watchdog.rouse(self._link.pulse)  # it was left alone until now
                 quiet_since, pause, next_pause = None, next_pause, PARK_AFTER
             elif self.idle is not None:
                 quiet_since = quiet_since or time.monotonic()
                 if not received or time.monotonic() - quiet_since >= pause:
-                    if self.idle.park():
+                    if self.idle.park(not received):
                         break
                     pause = PARK_AFTER  # try again later
             received = self._receive(pause)
@@ -265,8 +268,8 @@ class Reader:
     def _give_up(self) -> bool:
         """Stop reading; whether nobody in particular reads from now on.
 
-        Usually the next reader comes by itself, and soon, and waking one would be dear. If the
-        watchdog found messages that had waited, a service thread takes over at once, for a while.
+        Usually the next reader comes by itself, and waking one would be dear. If the watchdog
+        found messages that had waited, a service thread takes over at once, for a while.
         """
         if self._eager > 0 and self.baton.nobody_waits:
             self._eager -= 1
@@ -292,11 +295,7 @@ class Reader:
             return None
 
     def _receive_bytes(self, timeout: float | None) -> int:
-        """Read once, as the holder of the baton.
-
-        Returns:
-            How many bytes; 0 when the time is up, -1 when the link has ended.
-        """
+        """Read once, as the holder of the baton: how many bytes; 0: time is up, -1: ended."""
         transport, outbox = self._transport, self._outbox
         try:
             if (outbox.backlog or outbox.rest) and outbox.pending:

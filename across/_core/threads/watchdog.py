@@ -73,7 +73,7 @@ class Watchdog:
         """Look after a ward from now on.
 
         Args:
-            pause: How long (seconds) nothing will be due; up to `DOZE`, so that many can be added
+            pause: For how long (seconds) nothing will be due, at least `DOZE`: many can be added
                 without waking the thread for each.
         """
         with self._mutex:

@@ -41,8 +41,14 @@ def resolve(host: str, port: int, wakeup: Wakeup, deadline: float | None) -> Add
         TimeoutError: The deadline has passed.
         Cancelled: The wakeup was set.
     """
+    # Where it is an address, there is nothing to look up; most are of this kind.
     try:
-        return _ask(host, port, socket.AI_NUMERICHOST)  # an address: there is nothing to look up
+        socket.inet_pton(socket.AF_INET, host)
+        return [(socket.AF_INET, (host, port))]
+    except (OSError, ValueError):
+        pass
+    try:
+        return _ask(host, port, socket.AI_NUMERICHOST)
     except (OSError, ValueError):
         return _Lookup(host, port).wait(wakeup, deadline)
 

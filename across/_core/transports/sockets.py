@@ -43,11 +43,13 @@ class _SocketStream(StreamTransport):
     _send_many: Callable[[list[Buffer]], int]
 
     def _use(self, sock: socket.socket) -> None:
-        if sock.family != socket.AF_UNIX:
+        if self.takes_tls:  # TCP
             # Else small frames wait for the acknowledgement of the one before.
-            with suppress(OSError):  # the peer may be gone already: the first read will tell
+            try:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            except OSError:
+                pass  # the peer is gone already: the first read will tell
         self._attach(sock, sock)
         sock.setblocking(False)  # also the timeout of the socket object
         self._receive = sock.recv_into
@@ -127,12 +129,12 @@ class SocketTransport(_SocketStream):
     ) -> None:
         check_socket(sock)
         super().__init__(_socket_name(sock))
+        self.takes_tls = sock.family != socket.AF_UNIX
         if server_side is None and server_hostname is None:
-            self.server_side = _find_role(sock)
+            self.server_side = True if self.takes_tls else _find_role(sock)
         else:
             self.server_side = bool(server_side)
         self.server_hostname = server_hostname
-        self.takes_tls = sock.family != socket.AF_UNIX
         self._sock = sock
         self._files = (sock,)
 
@@ -337,8 +339,8 @@ def check_socket(sock: socket.socket) -> None:
 
 
 def _find_role(sock: socket.socket) -> bool | None:
-    """Whether a socket was accepted; None for one end of a socket pair."""
-    if sock.family != socket.AF_UNIX or sock.getsockname():
+    """Whether a Unix socket was accepted; None for one end of a socket pair."""
+    if sock.getsockname():
         return True  # only the server's end has a name
     try:
         return False if sock.getpeername() else None

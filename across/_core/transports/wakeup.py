@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import select
 import sys
-import threading
+from _thread import RLock
 from contextlib import suppress
 
 # An eventfd takes exactly eight bytes; a pipe doesn't mind.
@@ -33,7 +33,7 @@ class Wakeup:
         #: Keeps set(), and what else a transport does to wake its waits, from using a number that
         #: close() has just made somebody else's.
         # Reentrant, because a signal handler that calls set() may interrupt any of the methods.
-        self.lock = threading.RLock()
+        self.lock = RLock()
 
     def set(self) -> None:
         """Set it, for good.
@@ -79,7 +79,7 @@ class Wakeup:
 
     def abandon(self) -> None:
         """Close the descriptors in a forked child, where a vanished thread may hold the lock."""
-        self.lock = threading.RLock()
+        self.lock = RLock()
         self._close_locked()
 
     def _close_locked(self) -> None:

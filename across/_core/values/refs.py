@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from threading import RLock
+from _thread import RLock
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:

@@ -51,6 +51,8 @@ else:
 
 VERSION = 1
 PREFIX = b'ACROSS '
+# What needs no quotes in a value.
+_PLAIN = frozenset('abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/:+,@')
 # Longer than any greeting can be; bounds what a stranger can make us keep.
 MAX_SIZE = 4096
 
@@ -76,12 +78,21 @@ class PeerInfo(_PeerFields):
 
 def encode_greeting(info: PeerInfo) -> bytes:
     """The line that introduces this process."""
-    fields = info._asdict()
-    fields['version'] = '.'.join(map(str, info.version))
-    text = ' '.join(
-        f'{key}={_quote(str(value))}' for key, value in fields.items() if value is not None
-    )
-    return PREFIX + f'{VERSION} peer {text}\n'.encode('ascii')
+    global _encoded
+    known, line = _encoded
+    if known != info:
+        fields = info._asdict()
+        fields['version'] = '.'.join(map(str, info.version))
+        text = ' '.join(
+            f'{key}={_quote(str(value))}' for key, value in fields.items() if value is not None
+        )
+        line = PREFIX + f'{VERSION} peer {text}\n'.encode('ascii')
+        _encoded = info, line
+    return line
+
+
+# The last one: a process introduces itself in the same words to all its peers.
+_encoded: tuple[PeerInfo | None, bytes] = None, b''
 
 
 class GreetingDecoder:
@@ -172,8 +183,8 @@ def parse_greeting(line: bytes) -> Greeting:
         )
     if words[2] == 'bios':
         return Greeting(words[3] if len(words) > 3 else '', None)
-    fields = dict(word.partition('=')[::2] for word in words[3:])
     try:
+        fields = dict([word.partition('=')[::2] for word in words[3:]])
         info = PeerInfo(
             host=_unquote(fields['host']),
             pid=int(fields['pid']),
@@ -201,16 +212,20 @@ def _is_sensible(info: PeerInfo) -> bool:
 
 
 def _quote(text: str) -> str:
-    # urllib.parse would do, but costs a bare peer more to import than these two lines.
+    # urllib.parse would do, but costs a bare peer more to import than these few lines.
+    if _PLAIN.issuperset(text):
+        return text
     return ''.join(
         char
-        if char.isascii() and (char.isalnum() or char in '-._/:+,@')
+        if char in _PLAIN
         else ''.join(f'%{byte:02x}' for byte in char.encode('utf-8', 'replace'))
         for char in text
     )
 
 
 def _unquote(text: str) -> str:
+    if '%' not in text and text.isascii():
+        return text
     first, *rest = text.split('%')
     data = first.encode('ascii')
     for part in rest:
