@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 import across
+from across.servers.running import DRAIN_TIME
 from support.waiting import SECOND
 
 if TYPE_CHECKING:
@@ -29,12 +30,12 @@ def tell():
         time.sleep(0.001)
     print('listening', flush=True)
 
-path, handler, options, descriptors = sys.argv[1:]
+path, handler, options, descriptors, drain = sys.argv[1:]
 if int(descriptors):
     hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (int(descriptors), hard_limit))
 threading.Thread(target=tell).start()
-run_unix(path, handler=globals()[handler](options=eval(options)))
+run_unix(path, handler=globals()[handler](options=eval(options)), drain=float(drain))
 print('returned')
 """
 
@@ -104,9 +105,10 @@ def running_server(
     handler: str = 'LocalConnectionHandler',
     options: str = 'None',
     descriptors: int = 0,
+    drain: float = DRAIN_TIME,
 ) -> Iterator[Process]:
     """`run_unix` in a process of its own, with a limit of descriptors unless 0, listening."""
-    with running(SERVER, path, handler, options, descriptors) as process:
+    with running(SERVER, path, handler, options, descriptors, drain) as process:
         assert process.read_line() == 'listening'
         yield process
 

@@ -20,7 +20,7 @@ from across.servers import (
     Server,
     run_tcp,
 )
-from servers.processes import running, running_client
+from servers.processes import running_client, running_server
 from support.interleaving import Background
 from support.waiting import SECOND, wait_until
 
@@ -172,19 +172,10 @@ def test_senseless_time(drain: Any, error: type[Exception], message: str) -> Non
         run_tcp('127.0.0.1', 0, drain=drain)
 
 
-SERVER = """
-import sys
-from across.servers import *
-run_unix(sys.argv[1], handler=globals()[sys.argv[2]](), drain=float(sys.argv[3]))
-print('returned')
-"""
-
-
 @pytest.mark.parametrize('handler', HANDLERS)
 def test_sigterm_drains(tmp_path: Path, handler: type) -> None:
     path = tmp_path / 'socket'
-    with running(SERVER, path, handler.__name__, 10 * SECOND) as process:
-        wait_until(path.exists, 'the server', 10 * SECOND)
+    with running_server(path, handler.__name__, drain=10 * SECOND) as process:
         with Connection.from_unix(str(path)) as conn:
             work = Work(tmp_path, conn)
             process.send_signal(signal.SIGTERM)
@@ -198,8 +189,7 @@ def test_sigterm_drains(tmp_path: Path, handler: type) -> None:
 @pytest.mark.parametrize('handler', HANDLERS)
 def test_second_sigterm_ends_it_at_once(tmp_path: Path, handler: type) -> None:
     path = tmp_path / 'socket'
-    with running(SERVER, path, handler.__name__, 60 * SECOND) as process, ExitStack() as stack:
-        wait_until(path.exists, 'the server', 10 * SECOND)
+    with running_server(path, handler.__name__, drain=60 * SECOND) as process, ExitStack() as stack:
         conn = Connection.from_unix(str(path))
         work = Work(tmp_path, conn)
         stack.callback(work.let_go)

@@ -504,7 +504,7 @@ def test_handler_of_sigterm_is_left_as_it_was(path: Path) -> None:
         assert main is not None
 
         def interrupt() -> None:
-            wait_until(path.exists)
+            wait_until(lambda: 'across-listener' in [each.name for each in threading.enumerate()])
             check_serving(path)
             signal.pthread_kill(main, signal.SIGTERM)
             wait_until(lambda: seen)
