@@ -131,6 +131,11 @@ class Link:
         self.resources.callback(theirs.close)
         self.transport = SocketTransport(ours)
 
+    def set_up_polled(self) -> None:
+        """A socket as on systems where it can't stay in blocking mode."""
+        self.set_up_socketpair()
+        self.transport._keeps_blocking = False  # type: ignore[attr-defined]
+
     def set_up_pipes(self) -> None:
         their_in, our_out = os.pipe()
         our_in, their_out = os.pipe()
@@ -207,6 +212,7 @@ KINDS: dict[str, Callable[[Link], None]] = {
     'tls server': lambda link: link.set_up_tls(server_side=True),
     'unix': Link.set_up_unix,
     'socketpair': Link.set_up_socketpair,
+    'polled': Link.set_up_polled,
     'pipes': Link.set_up_pipes,
     'stdio': Link.set_up_stdio,
     'process': Link.set_up_process,

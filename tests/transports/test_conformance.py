@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from across._core.transports.base import Buffer, Transport
     from transports.links import Link
 
-WAITS = ('wait_readable', 'wait_writable', 'wait_either')
+WAITS = ('wait_readable', 'wait_writable', 'wait_either', 'receive_next')
 BULK = os.urandom(1 << 20) * 8
 
 
@@ -31,6 +31,13 @@ BULK = os.urandom(1 << 20) * 8
 def threads() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(4) as executor:
         yield executor
+
+
+def wait_for(transport: Transport, wait: str, timeout: float | None = None) -> bool:
+    """One of the waits; whether what was waited for has come, of those that tell."""
+    if wait == 'receive_next':
+        return transport.receive_next(memoryview(bytearray(1)), timeout) >= 0
+    return bool(getattr(transport, wait)(timeout))
 
 
 def receive(transport: Transport, size: int) -> bytes:
@@ -142,8 +149,43 @@ def test_waits_end_when_their_time_is_up(link: Link) -> None:
     for wait in WAITS:
         for timeout in (30 * MS, 0, -1):
             started = time.monotonic()
-            assert not getattr(link.transport, wait)(timeout)
+            assert not wait_for(link.transport, wait, timeout)
             assert timeout <= time.monotonic() - started < 5 * SECOND
+
+
+@pytest.mark.parametrize('timeout', [None, 600 * MS, 10 * MS, 0])
+def test_next_receives_what_is_there(link: Link, timeout: float | None) -> None:
+    buffer = bytearray(10)
+    if timeout is not None:
+        started = time.monotonic()
+        assert link.transport.receive_next(memoryview(buffer), timeout) == -1
+        assert timeout <= time.monotonic() - started < 5 * SECOND
+    link.peer.write(b'x')
+    assert link.transport.wait_readable(5 * SECOND)
+    assert link.transport.receive_next(memoryview(buffer), timeout) == 1
+    assert buffer[:1] == b'x'
+    link.peer.close()
+    assert link.transport.wait_readable(5 * SECOND)
+    assert link.transport.receive_next(memoryview(buffer), timeout) == 0
+
+
+@pytest.mark.parametrize('timeout', [None, 600 * MS, 100 * MS])
+def test_next_waits_for_what_comes(
+    link: Link, timeout: float | None, threads: ThreadPoolExecutor
+) -> None:
+    buffer = bytearray(10)
+    started = time.monotonic()
+
+    def receive_next() -> int:
+        count = -1
+        while count < 0 and time.monotonic() - started < 5 * SECOND:
+            count = link.transport.receive_next(memoryview(buffer), timeout)
+        return count
+
+    waiting = threads.submit(receive_next)
+    link.peer.write(b'x')
+    assert waiting.result() == 1
+    assert buffer[:1] == b'x'
 
 
 def test_waits_take_any_length(link: Link) -> None:
@@ -173,7 +215,7 @@ def test_cancel_ends_a_wait_of_another_thread(link: Link, wait: str) -> None:
 
     def wait_for_ever() -> None:
         try:
-            getattr(link.transport, wait)()
+            wait_for(link.transport, wait)
         except Cancelled as exc:
             caught.append(exc)
 
@@ -193,7 +235,7 @@ def test_cancelled_stays_cancelled(link: Link, wait: str) -> None:
     link.transport.cancel()
     for timeout in (None, 0, 1, None):
         with pytest.raises(Cancelled):
-            getattr(link.transport, wait)(timeout)
+            wait_for(link.transport, wait, timeout)
 
 
 def test_cancel_closes_nothing(link: Link) -> None:
@@ -252,14 +294,14 @@ def test_close_twice_and_use_nothing_afterwards(link: Link) -> None:
         link.transport.send([b'x'])
     for wait in WAITS:
         with pytest.raises((OSError, Cancelled)):
-            getattr(link.transport, wait)(0)
+            wait_for(link.transport, wait, 0)
 
 
 def test_kill_cancels(link: Link) -> None:
     link.transport.kill()
     for wait in WAITS:
         with pytest.raises(Cancelled):
-            getattr(link.transport, wait)()
+            wait_for(link.transport, wait)
 
 
 def test_close_after_kill(link: Link) -> None:

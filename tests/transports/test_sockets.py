@@ -352,17 +352,19 @@ def test_names_of_given_unix_sockets(tmp_path: Path) -> None:
         assert SocketTransport(ours).name == 'a Unix socket'
 
 
-def test_the_blocking_mode_of_a_given_socket_is_put_back() -> None:
+@pytest.mark.parametrize('keeps_blocking', [True, False])
+def test_the_blocking_mode_of_a_given_socket_is_put_back(
+    keeps_blocking: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SocketTransport, '_keeps_blocking', keeps_blocking)
     ours, theirs = socket.socketpair()
-    copy = ours.dup()
-    transport = SocketTransport(ours)
-    transport.connect(None)
-    assert not os.get_blocking(copy.fileno())
-    transport.close(None)
-    assert os.get_blocking(copy.fileno())
-    assert theirs.recv(1) == b''  # though a copy is still open
-    copy.close()
-    theirs.close()
+    with theirs, ours.dup() as copy:
+        transport = SocketTransport(ours)
+        transport.connect(None)
+        assert os.get_blocking(copy.fileno()) == keeps_blocking
+        transport.close(None)
+        assert os.get_blocking(copy.fileno())
+        assert theirs.recv(1) == b''  # though a copy is still open
 
 
 def test_a_timeout_of_a_given_socket_does_not_matter() -> None:

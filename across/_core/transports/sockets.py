@@ -9,6 +9,8 @@ import errno
 import os
 import select
 import socket
+import struct
+import sys
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -27,6 +29,14 @@ if TYPE_CHECKING:
 # a host whose IPv6 route swallows packets costs this much, and not the whole timeout.
 _HEAD_START = 0.25
 
+# With this flag a call does not wait, though the socket is in blocking mode: recv(2), send(2) of
+# Linux. Other systems heed it for receiving only.
+_DONT_WAIT = socket.MSG_DONTWAIT
+# After this time (seconds) a call that waits to receive returns: a signal that comes just before it
+# does not end it. As a C struct timeval, see SO_RCVTIMEO in socket(7).
+_LONGEST_RECEIVE = 0.5
+_TIMEVAL = struct.pack('@ll', 0, int(_LONGEST_RECEIVE * 1e6))
+
 # A Unix server whose backlog is full is asked again at this interval; poll() can't tell.
 _BACKLOG_PAUSE = 0.01
 
@@ -38,9 +48,12 @@ class _SocketStream(StreamTransport):
     _polls_wakeup = False
     _writer_waits = False
 
-    _receive: Callable[[memoryview], int]
-    _send_one: Callable[[Buffer], int]
-    _send_many: Callable[[list[Buffer]], int]
+    # A wait in the very call that receives spares a poll for each message.
+    _keeps_blocking = sys.platform == 'linux'
+
+    _receive: Callable[..., int]
+    _send_one: Callable[[Buffer, int], int]
+    _send_many: Callable[[list[Buffer], tuple[()], int], int]
 
     def _use(self, sock: socket.socket) -> None:
         if self.takes_tls:  # TCP
@@ -51,7 +64,11 @@ class _SocketStream(StreamTransport):
             except OSError:
                 pass  # the peer is gone already: the first read will tell
         self._attach(sock, sock)
-        sock.setblocking(False)  # also the timeout of the socket object
+        if self._keeps_blocking:
+            sock.settimeout(None)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL)
+        else:
+            sock.setblocking(False)  # also the timeout of the socket object
         self._receive = sock.recv_into
         self._send_one = sock.send
         self._send_many = sock.sendmsg
@@ -61,18 +78,36 @@ class _SocketStream(StreamTransport):
     def receive_into(self, view: memoryview) -> int:
         received = self.received = []
         try:
-            received.extend(map(self._receive, (view,)))
+            received.extend(map(self._receive, (view,), (0,), (_DONT_WAIT,)))
         except BlockingIOError:
             return -1
         return received[0]
+
+    def receive_next(self, view: memoryview, timeout: float | None = None) -> int:
+        if self._keeps_blocking:
+            received = self.received = []
+            while timeout is None or timeout >= _LONGEST_RECEIVE:
+                try:
+                    received.extend(map(self._receive, (view,)))
+                except BlockingIOError:
+                    if timeout is not None:
+                        timeout -= _LONGEST_RECEIVE
+                except OSError:
+                    self._check_cancelled()
+                    raise
+                if self._wakeup.is_set:
+                    self._check_cancelled()
+                if received:
+                    return received[0]
+        return super().receive_next(view, timeout)
 
     def send(self, buffers: list[Buffer]) -> int:
         sent = self.sent = []
         try:
             if len(buffers) == 1:
-                sent.extend(map(self._send_one, buffers))
+                sent.extend(map(self._send_one, buffers, (_DONT_WAIT,)))
             else:
-                sent.extend(map(self._send_many, (buffers[:IOV_MAX],)))
+                sent.extend(map(self._send_many, (buffers[:IOV_MAX],), ((),), (_DONT_WAIT,)))
         except BlockingIOError:
             return 0
         return sent[0]
