@@ -68,8 +68,8 @@ LATE_DEPENDENCIES = {'cloudpickle', 'tblib'}
 # Slow to load, and needed by a part of the calls only.
 HEAVY = {
     *('argparse', 'asyncio', 'cloudpickle', 'concurrent.futures', 'dataclasses', 'difflib'),
-    *('importlib.resources', 'inspect', 'linecache', 'logging', 'ssl', 'subprocess', 'tblib'),
-    *('tempfile', 'traceback', 'unittest', 'uuid'),
+    *('enum', 'importlib.resources', 'inspect', 'linecache', 'logging', 'pickle', 're', 'ssl'),
+    *('subprocess', 'tblib', 'tempfile', 'traceback', 'unittest', 'uuid'),
 }
 
 

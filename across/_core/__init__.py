@@ -30,6 +30,7 @@ EAGER = (
     'across._core.transports.streams',
     'across._core.transports.stdio',
     'across._core.values',
+    'across._core.values.cpickle',
     'across._core.values.memory',
     'across._core.values.refs',
     'across._core.values.proxies',

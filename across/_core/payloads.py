@@ -5,12 +5,12 @@ Layer: just below :mod:`.link`.
 
 from __future__ import annotations
 
-import pickle
 import struct
 
 from .errors import OperationError, sentence
 from .interrupts import came_from_handler
 from .threads.cache import service_threads
+from .values import cpickle as pickle
 from .values.pickling import Packed, Pickling
 from .values.refs import OWNED
 from .wire.frames import Frame

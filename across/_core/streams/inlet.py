@@ -9,12 +9,12 @@ Layer: just below :mod:`..connection`.
 from __future__ import annotations
 
 import _thread
-import pickle
 from collections import deque
 
 from ..errors import OperationError
 from ..states import OPEN
 from ..threads.context import context
+from ..values import cpickle as pickle
 from ..wire.frames import CREDIT, ITEMS, NUMBER, WINDOW_BYTES, WINDOW_ITEMS, Frame, encode
 from .waiting import Waiters
 

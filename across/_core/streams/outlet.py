@@ -8,13 +8,13 @@ Layer: just below :mod:`..connection`.
 
 from __future__ import annotations
 
-import pickle
 import time
 from threading import RLock
 
 from ..errors import DisconnectError, OperationError
 from ..states import OPEN
 from ..threads.context import context
+from ..values import cpickle as pickle
 from ..values.pickling import Packed
 from ..wire.frames import END, ITEMS, WINDOW_BYTES, WINDOW_ITEMS, encode, encode_parts
 from .flusher import TICK, flusher

@@ -10,7 +10,6 @@ Layer: values. cloudpickle is used where it can be imported.
 from __future__ import annotations
 
 import functools
-import pickle
 import sys
 from types import (
     CellType,
@@ -23,6 +22,7 @@ from types import (
 from typing import Any, Callable, Container
 
 from ..errors import OperationError
+from . import cpickle as pickle
 from . import rebuild
 from .classes import portable_annotations, reduce_class
 from .explain import explain_unpicklable

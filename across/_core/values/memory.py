@@ -6,9 +6,9 @@ Layer: values.
 from __future__ import annotations
 
 import mmap
-import pickle
 
 from ..wire.frames import BYTEARRAY, BYTES
+from . import cpickle as pickle
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:

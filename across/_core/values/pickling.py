@@ -9,12 +9,11 @@ Layer: values.
 
 from __future__ import annotations
 
-import pickle
-
 from ..errors import OperationError
 from ..interrupts import came_from_handler
 from ..threads.context import context
 from ..wire.frames import BYTEARRAY, BYTES, PLAIN, Frame
+from . import cpickle as pickle
 from .refs import OWNED
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
