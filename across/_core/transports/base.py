@@ -49,7 +49,7 @@ class Transport(abc.ABC):
 
     @abc.abstractmethod
     def connect(self, timeout: float | None) -> None:
-        """Establish the stream. What was given connected already is only made non-blocking.
+        """Establish the stream. What was given connected already is only taken into use.
 
         Args:
             timeout: Seconds that this may take, None for no limit.

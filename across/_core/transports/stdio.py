@@ -59,7 +59,7 @@ def _unblock_interrupts() -> None:
     It goes to the whole foreground group of the terminal; who made the connection decides what it
     means. A handler that does nothing, as SIG_IGN would be inherited by the programs started here.
     """
-    import signal
+    import _signal as signal  # type: ignore[import-not-found]  # as in boot.py
     import threading
 
     if signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ()):

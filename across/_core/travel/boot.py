@@ -8,9 +8,9 @@ Layer: travel. Standard library only; imports nothing of ours, as nothing of our
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]  # the other takes milliseconds
 import marshal
 import os
-import signal
 import sys
 import threading
 import time
