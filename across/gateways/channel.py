@@ -113,7 +113,7 @@ class Channel:
         if timeout is None:
             with self._taking:
                 return self._held.popleft() if self._held else self._take(None)
-        deadline = time.monotonic() + timeout
+        deadline = _deadline(timeout)
         if not self._taking.acquire(timeout=max(0.0, timeout)):
             raise _late(timeout)
         try:
@@ -242,7 +242,7 @@ class Channel:
         They make room for what is behind them: with nobody to receive them, the other side would
         never get to its end.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else _deadline(timeout)
         if not self._taking.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
             raise errors.TimeoutError
         try:
@@ -342,6 +342,12 @@ def _log(text: str, *args: object) -> None:
     import logging
 
     logging.getLogger('across.gateways').error(text, *args)
+
+
+def _deadline(timeout: float) -> float:
+    if not isinstance(timeout, (int, float)):
+        raise TypeError(f'the timeout must be seconds, or None, not {type(timeout).__name__}')
+    return time.monotonic() + timeout
 
 
 def _late(timeout: float) -> errors.TimeoutError:

@@ -74,6 +74,8 @@ class SocketGateway(Gateway):
     def __init__(
         self, host: str, port: int, *, options: Options | None = None, **settings: Any
     ) -> None:
+        if not isinstance(host, str):
+            raise TypeError(f'host must be a str, not {type(host).__name__}')
         address = f'[{host}]:{port}' if ':' in host else f'{host}:{port}'
         super().__init__(Spec.of(socket=address, **settings), default_group, options)
 

@@ -25,6 +25,7 @@ KEYS = {
     'dont_write_bytecode': 'leave no compiled files behind',
 }
 _FLAGS = ('popen', 'dont_write_bytecode')
+_TEXTS = ('ssh', 'via', 'python', 'chdir', 'ssh_config')
 _MODELS = ('thread', 'main_thread_only')
 
 
@@ -65,6 +66,9 @@ class Spec:
     @classmethod
     def of(cls, env: dict[str, str] | None = None, **values: Any) -> Spec:
         """Make a spec of values: ``Spec.of(ssh='wonderland', nice=5)``; None means not given."""
+        for key, value in values.items():
+            if isinstance(value, (int, float)) and key in _TEXTS:
+                raise TypeError(f'{key} must be a str ({KEYS[key]}), not {value!r}')
         parts = [
             key if value is True else f'{key}={value}'
             for key, value in values.items()
@@ -97,7 +101,7 @@ class Spec:
         if key not in KEYS:
             self._set_unknown(text, key, value)
             return
-        if value is True and key not in _FLAGS:
+        if value in (True, '') and key not in _FLAGS:
             raise ValueError(f'{text!r}: {key!r} needs a value: {KEYS[key]}')
         setattr(self, key, value)
 

@@ -94,6 +94,9 @@ def test_timeouts(gateway: Gateway) -> None:
         channel.receive(0.001)
     with pytest.raises(channel.TimeoutError, match=r'was not closed within 0\.001 s'):
         channel.waitclose(0.001)
+    for wait in (channel.receive, channel.waitclose):
+        with pytest.raises(TypeError, match='the timeout must be seconds, or None, not str'):
+            wait('1')  # type: ignore[arg-type]
     channel.send(1)
     assert channel.receive(LIMIT) == 1
 

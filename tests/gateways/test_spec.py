@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from across.gateways import Spec
+from across.gateways import PopenGateway, SocketGateway, Spec, SshGateway
 from across.gateways.connect import command
 from across.gateways.execnet import XSpec
+
+
+def wrong(value: Any) -> Any:
+    return value
 
 
 def test_keys_are_attributes() -> None:
@@ -48,6 +54,7 @@ def test_spec_of_values() -> None:
         ('popen//env:A=1//env:A=2', "gives the key 'env:A' twice"),
         ('', 'the spec is empty; popen, ssh=HOST and socket=HOST:PORT are the kinds'),
         ('ssh', "'ssh' needs a value: a host"),
+        ('popen//python=', "'python' needs a value: the interpreter"),
         ('popen//env:A', 'set by env:NAME=value'),
         ('popen//env:=x', 'set by env:NAME=value'),
         ('popen//nice=very', "nice must be a whole number, not 'very'"),
@@ -65,6 +72,20 @@ def test_other_types_are_refused() -> None:
         Spec(5)  # type: ignore[arg-type]
     with pytest.raises(AttributeError, match="a spec has no 'colour'"):
         Spec('popen').colour
+
+
+@pytest.mark.parametrize(
+    ('make', 'message'),
+    [
+        (lambda: PopenGateway(wrong(3)), r'python must be a str \(the interpreter.*\), not 3'),
+        (lambda: PopenGateway(chdir=True), r'chdir must be a str \(the directory.*\), not True'),
+        (lambda: SocketGateway(wrong(None), 80), 'host must be a str, not NoneType'),
+        (lambda: SshGateway(wrong(5)), r'ssh must be a str \(a host, .*\), not 5'),
+    ],
+)
+def test_settings_of_the_wrong_type(make: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        make()
 
 
 @pytest.mark.parametrize(
