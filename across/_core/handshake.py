@@ -37,12 +37,11 @@ _LONGEST_PATH = 200
 
 def describe_process(options: Options) -> PeerInfo:
     """What this process tells its peers about itself."""
-    global _last
-    pid = os.getpid()
-    limits = options.timeout, options.max_frame_size
-    if _last is not None and _last.pid == pid and limits == (_last.timeout, _last.max_frame_size):
-        return _last
-    _last = PeerInfo(
+    global _described
+    info, pid, limits = _described, os.getpid(), (options.timeout, options.max_frame_size)
+    if info is not None and info.pid == pid and limits == (info.timeout, info.max_frame_size):
+        return info
+    info = _described = PeerInfo(
         host=os.uname().nodename,
         pid=pid,
         implementation=sys.implementation.name,
@@ -53,10 +52,10 @@ def describe_process(options: Options) -> PeerInfo:
         timeout=limits[0],
         max_frame_size=limits[1],
     )
-    return _last
+    return info
 
 
-_last: PeerInfo | None = None  # a server says the same to all its clients
+_described: PeerInfo | None = None  # the last one: a server says the same to all its clients
 
 
 class _Deadline:

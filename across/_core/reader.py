@@ -121,7 +121,8 @@ class Reader:
         context.critical = True
         if self.idle is not None and self.idle.parked:
             self.idle.unpark()
-        pause, next_pause, quiet_since = PARK_EARLY, PARK_EARLY, None
+        early = PARK_EARLY if self.idle is not None else float('inf')  # it never parks
+        pause, next_pause, quiet_since = early, early, None
         if received is None:
             received = self._receive(pause)
         while received is not None:
@@ -154,7 +155,7 @@ class Reader:
                 self._give_up()
                 break
             elif received and received[-1].kind != IDLE:
-                if next_pause == PARK_EARLY:
+                if next_pause == early:
                     watchdog.rouse(self._link.pulse)  # it was left alone until now
                 quiet_since, pause, next_pause = None, next_pause, PARK_AFTER
             elif self.idle is not None:

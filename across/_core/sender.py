@@ -13,6 +13,7 @@ from .interrupts import came_from_handler, shield
 from .states import OPEN
 from .threads.cache import service_threads
 from .threads.outbox import Outbox
+from .threads.watchdog import watchdog
 from .transports.base import Cancelled
 from .wire import frames as wire
 from .wire.frames import encode
@@ -121,7 +122,8 @@ class Sender:
         try:
             self.send(frame, may_block=False)
         except DisconnectError:
-            pass
+            return
+        self._leave_rest()
 
     def try_send_releases(self) -> None:
         try:
@@ -133,7 +135,13 @@ class Sender:
         try:
             self.outbox.flush(may_block)
         except (OSError, Cancelled):
-            pass
+            return
+        self._leave_rest()
+
+    def _leave_rest(self) -> None:
+        """What could not be written now the watchdog has to see to, if nobody else comes."""
+        if self.outbox.pending:
+            watchdog.rouse(self._link.pulse)
 
     def reply(self, frame: Any, exported: Sequence[int] = (), more: bool = False) -> None:
         """Send the answer to a call of the peer; a link that ended meanwhile is no news.

@@ -95,3 +95,31 @@ with Connection.from_command(sys.argv[1:]) as conn:
 def test_streams_are_dead_in_a_forked_child() -> None:
     out = run_script(FORKED, *bare_command(), timeout=15 * SECOND)
     assert out.split() == ['5', 'alive', str(sum(range(5000)))]
+
+
+TICKING = """
+import os, signal, socket, sys, time
+from across import Connection
+
+def keep(stream):
+    stream.receive()
+
+conn, other = map(Connection.from_socket, socket.socketpair())
+with conn, other:
+    stream = conn.open_stream()
+    future = conn.submit(keep, stream)
+    signal.signal(signal.SIGALRM, lambda number, frame: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+    started = time.monotonic()
+    try:
+        stream.receive(timeout=1)
+    except TimeoutError:
+        print(time.monotonic() - started)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    stream.send(None)
+    future.result()
+"""
+
+
+def test_signals_do_not_prolong_a_wait() -> None:
+    assert 1 <= float(run_script(TICKING)) < 1 + 3 * SECOND

@@ -132,9 +132,9 @@ class Link:
         self.transport = SocketTransport(ours)
 
     def set_up_polled(self) -> None:
-        """A socket as on systems where it can't stay in blocking mode."""
+        """A socket as on systems where recv can't wait."""
         self.set_up_socketpair()
-        self.transport._keeps_blocking = False  # type: ignore[attr-defined]
+        self.transport._waits_in_recv = False  # type: ignore[attr-defined]
 
     def set_up_pipes(self) -> None:
         their_in, our_out = os.pipe()

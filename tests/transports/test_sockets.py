@@ -15,8 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from across._core.transports import sockets
 from across._core.transports.base import Cancelled
-from across._core.transports.sockets import SocketTransport, TcpTransport, UnixTransport
+from across._core.transports.sockets import (
+    LONGEST_RECV,
+    SocketTransport,
+    TcpTransport,
+    UnixTransport,
+)
 from support.waiting import MS, SECOND, wait_until
 
 if TYPE_CHECKING:
@@ -352,19 +358,43 @@ def test_names_of_given_unix_sockets(tmp_path: Path) -> None:
         assert SocketTransport(ours).name == 'a Unix socket'
 
 
-@pytest.mark.parametrize('keeps_blocking', [True, False])
+@pytest.mark.parametrize('waits_in_recv', [True, False])
 def test_the_blocking_mode_of_a_given_socket_is_put_back(
-    keeps_blocking: bool, monkeypatch: pytest.MonkeyPatch
+    waits_in_recv: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(SocketTransport, '_keeps_blocking', keeps_blocking)
+    monkeypatch.setattr(SocketTransport, '_waits_in_recv', waits_in_recv)
     ours, theirs = socket.socketpair()
     with theirs, ours.dup() as copy:
         transport = SocketTransport(ours)
         transport.connect(None)
-        assert os.get_blocking(copy.fileno()) == keeps_blocking
+        assert os.get_blocking(copy.fileno()) == waits_in_recv
         transport.close(None)
         assert os.get_blocking(copy.fileno())
         assert theirs.recv(1) == b''  # though a copy is still open
+
+
+def test_next_takes_its_time_though_somebody_else_changes_the_mode() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs, ours.dup() as copy:
+        transport = SocketTransport(ours)
+        transport.connect(None)
+        copy.setblocking(False)
+        started = time.monotonic()
+        assert transport.receive_next(memoryview(bytearray(1)), LONGEST_RECV) == -1
+        assert time.monotonic() - started >= LONGEST_RECV
+        transport.close(None)
+
+
+def test_system_that_refuses_the_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockets, '_TIMEVAL', b'of another size')
+    ours, theirs = socket.socketpair()
+    with theirs:
+        transport = SocketTransport(ours)
+        transport.connect(None)
+        assert not os.get_blocking(ours.fileno())
+        theirs.send(b'x')
+        assert transport.receive_next(memoryview(bytearray(1))) == 1
+        transport.close(None)
 
 
 def test_a_timeout_of_a_given_socket_does_not_matter() -> None:

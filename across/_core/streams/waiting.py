@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ..link import Link
 
 _NO_CALL = -1  # no frame has this id
+# For so long (seconds) at a time: who closes a stream here does not wake a thread that reads. Less
+# than SIGNAL_PAUSE, for which a transport may wait in a way that signals prolong.
+_PAUSE = SIGNAL_PAUSE / 2
 
 
 def deadline_of(timeout: float | None) -> float | None:
@@ -73,9 +76,8 @@ class Waiters:
         try:
             self._waiting.append(waiter)
             while not waiter.done and not ready():
-                left = SIGNAL_PAUSE if deadline is None else max(0.0, deadline - time.monotonic())
-                # For so long at most: who closes the stream here does not wake a thread that reads.
-                if not reader.wait(waiter, min(left, SIGNAL_PAUSE)) and not left:
+                left = _PAUSE if deadline is None else max(0.0, deadline - time.monotonic())
+                if not reader.wait(waiter, min(left, _PAUSE)) and not left:
                     return bool(waiter.done or ready())
             return True
         finally:

@@ -73,8 +73,8 @@ class Watchdog:
         """Look after a ward from now on.
 
         Args:
-            pause: For how long (seconds) nothing will be due, at least `DOZE`: many can be added
-                without waking the thread for each.
+            pause: For how long (seconds) nothing will be due. Then the thread is not woken for it,
+                so this is 0 or at least `DOZE`.
         """
         with self._mutex:
             self._wards[ward] = None

@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from across._core.interrupts import SIGNAL_PAUSE, came_from_handler
 from across._core.transports.base import Cancelled
 from across._core.transports.resolving import resolve
 from across._core.transports.streams import IOV_MAX, StreamTransport, clamped
@@ -32,10 +33,11 @@ _HEAD_START = 0.25
 # With this flag a call does not wait, though the socket is in blocking mode: recv(2), send(2) of
 # Linux. Other systems heed it for receiving only.
 _DONT_WAIT = socket.MSG_DONTWAIT
-# After this time (seconds) a call that waits to receive returns: a signal that comes just before it
-# does not end it. As a C struct timeval, see SO_RCVTIMEO in socket(7).
-_LONGEST_RECEIVE = 0.5
-_TIMEVAL = struct.pack('@ll', 0, int(_LONGEST_RECEIVE * 1e6))
+# After this time (seconds) a recv that waits returns: a signal that comes just before it does not
+# end it. One that does makes it begin anew, so it may take longer; who needs to be on time asks for
+# less, and poll() is used. As a C struct timeval, see SO_RCVTIMEO in socket(7).
+LONGEST_RECV = SIGNAL_PAUSE
+_TIMEVAL = struct.pack('@ll', 0, int(LONGEST_RECV * 1e6))
 
 # A Unix server whose backlog is full is asked again at this interval; poll() can't tell.
 _BACKLOG_PAUSE = 0.01
@@ -49,7 +51,7 @@ class _SocketStream(StreamTransport):
     _writer_waits = False
 
     # A wait in the very call that receives spares a poll for each message.
-    _keeps_blocking = sys.platform == 'linux'
+    _waits_in_recv = sys.platform == 'linux'
 
     _receive: Callable[..., int]
     _send_one: Callable[[Buffer, int], int]
@@ -63,12 +65,13 @@ class _SocketStream(StreamTransport):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             except OSError:
                 pass  # the peer is gone already: the first read will tell
+        if self._waits_in_recv:
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL)
+            except OSError:  # a 32-bit system may have another timeval
+                self._waits_in_recv = False
         self._attach(sock, sock)
-        if self._keeps_blocking:
-            sock.settimeout(None)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL)
-        else:
-            sock.setblocking(False)  # also the timeout of the socket object
+        sock.setblocking(self._waits_in_recv)  # also the timeout of the socket object
         self._receive = sock.recv_into
         self._send_one = sock.send
         self._send_many = sock.sendmsg
@@ -84,21 +87,21 @@ class _SocketStream(StreamTransport):
         return received[0]
 
     def receive_next(self, view: memoryview, timeout: float | None = None) -> int:
-        if self._keeps_blocking:
+        if self._waits_in_recv and (timeout is None or timeout >= LONGEST_RECV):
             received = self.received = []
-            while timeout is None or timeout >= _LONGEST_RECEIVE:
-                try:
-                    received.extend(map(self._receive, (view,)))
-                except BlockingIOError:
-                    if timeout is not None:
-                        timeout -= _LONGEST_RECEIVE
-                except OSError:
-                    self._check_cancelled()
+            try:
+                received.extend(map(self._receive, (view,)))
+            except OSError as exc:
+                self._check_cancelled()
+                if not isinstance(exc, BlockingIOError) or came_from_handler(exc):
                     raise
+                # Its time was up, unless somebody else has changed the mode of the same open file.
+                if timeout is not None and os.get_blocking(self._in_fd):
+                    timeout -= LONGEST_RECV
+            else:
                 if self._wakeup.is_set:
                     self._check_cancelled()
-                if received:
-                    return received[0]
+                return received[0]
         return super().receive_next(view, timeout)
 
     def send(self, buffers: list[Buffer]) -> int:

@@ -53,8 +53,8 @@ class StreamTransport(Transport):
     _poll_reading: Poll
     _poll_writing: Poll | None
     _poll_either: Poll | None
-    # Whether its descriptors stay in blocking mode, which each call then has to be told.
-    _keeps_blocking = False
+    # Whether the descriptor is in blocking mode, so that recv() can wait.
+    _waits_in_recv = False
     # Whether a poll has to watch the wakeup, too, to be ended by it.
     _polls_wakeup = True
 
@@ -73,7 +73,7 @@ class StreamTransport(Transport):
         self._files = (in_file, out_file)
         self._check_cancelled()
         self._in_fd, self._out_fd = in_file.fileno(), out_file.fileno()
-        for fd in () if self._keeps_blocking else {self._in_fd, self._out_fd}:
+        for fd in () if self._waits_in_recv else {self._in_fd, self._out_fd}:
             if os.get_blocking(fd):
                 os.set_blocking(fd, False)
                 self._made_nonblocking.append(fd)
