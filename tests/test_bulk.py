@@ -15,6 +15,7 @@ import numpy
 import pytest
 
 from across import Connection, OperationError, Options, get_connection, ref
+from across._core.transports.sockets import SocketTransport
 from support.peers import Pair, connected_pair, environment, serving_command
 from support.waiting import SECOND
 
@@ -255,6 +256,13 @@ def test_many_threads_in_both_directions(pair: Pair) -> None:
 
     with ThreadPoolExecutor(count) as threads:
         list(threads.map(work, range(count)))
+
+
+def test_on_systems_where_a_socket_cannot_wait_in_recv(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SocketTransport, '_waits_in_recv', False)
+    with connected_pair() as pair:
+        test_both_sides_send_more_than_all_buffers_hold(pair)
+        test_many_threads_in_both_directions(pair)
 
 
 # ------------------------------------------------------------------------------------- limits

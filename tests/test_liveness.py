@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from across import Connection, DisconnectError, Options
+from across._core.pulse import LONGEST_REST
 from across._core.wire.frames import CALL, IDLE, RESULT, encode
 from support.ends import (
     bare_peer,
@@ -88,6 +89,14 @@ def test_heartbeats_suit_the_more_impatient_side() -> None:
     with pair(Options(timeout=60), Options(timeout=TIMEOUT)) as (patient, impatient):
         patient.call(time.sleep, 2 * TIMEOUT)
         impatient.call(time.sleep, 2 * TIMEOUT)
+
+
+def test_heartbeats_begin_in_time() -> None:
+    """Although the watchdog leaves a new connection alone for longer than that."""
+    assert LONGEST_REST > 4
+    with plain_peer(timeout=10) as (_, sock):  # so one is due each second
+        sock.settimeout(4)
+        assert receive_frame(sock) == (IDLE, 0, b'')
 
 
 def test_heartbeats_are_frames_of_their_own_kind() -> None:
