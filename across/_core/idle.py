@@ -79,14 +79,16 @@ class Idle:
             return
         received: list[Frame] | None = None
         try:
-            count = link.transport.receive_into(link.reader.decoder.buffer)
-            if count > 0:
-                link.reader.reads += 1
-                self.heard = link.reader.reads, time.monotonic()
-                received = link.reader.decoder.received(count)
-            quiet = count != 0 and all(frame.kind == IDLE for frame in received or ())
-            if quiet and self.park():
-                return
+            if not link.transport.received:  # else a thread was interrupted, and has left that
+                count = link.transport.receive_into(link.reader.decoder.buffer)
+                if count > 0:
+                    link.reader.reads += 1
+                    self.heard = link.reader.reads, time.monotonic()
+                    received = link.reader.decoder.received(count)
+                    link.transport.received = []
+                quiet = count != 0 and all(frame.kind == IDLE for frame in received or ())
+                if quiet and self.park():
+                    return
         except ProtocolError as exc:
             link.fail(str(exc), exc)
         except (OSError, Cancelled):

@@ -102,7 +102,7 @@ class Reader:
         if not self.baton.try_take():
             return
         try:
-            late = self._transport.wait_readable(0.0)
+            late = bool(self._transport.received) or self._transport.wait_readable(0.0)
         except Cancelled:
             late = True
         self._found_late = late
@@ -214,7 +214,6 @@ class Reader:
         in_time = True
         deadline = time.monotonic() + timeout if timeout >= 0 else 0.0
         transport, decoder = self._transport, self.decoder
-        transport.received = []  # what others have received they have taken in
         try:
             while not call.done and call.errand is None:
                 count = self._receive_bytes(None if timeout < 0 else timeout)
@@ -224,8 +223,8 @@ class Reader:
                 if count:
                     frame = decoder.plain(count)
                     if frame is not None and frame.id == call.id and frame.kind == RESULT:
-                        # A plain result of this very call, what nearly every read brings. To do
-                        # this twice does no harm.
+                        # A plain result of this very call, what nearly every read brings.
+                        transport.received = []
                         self._link.calls.pending.pop(frame.id, None)
                         call.frame = frame
                         call.done = True
@@ -234,23 +233,15 @@ class Reader:
                 if timeout >= 0 and not call.done and (not count or time.monotonic() >= deadline):
                     in_time = False
                     break
-        except BaseException:
-            surely(self._take_in_rest, call)
+        except BaseException:  # of a signal handler; what was received the next one takes in
+            if self._in_doubt:
+                self._link.fail('interrupted while a message was being received')
             raise
         if self._eager:
             self._give_up()
         else:
             self.baton.pass_on()
         return in_time
-
-    def _take_in_rest(self, call: PendingCall) -> None:
-        """After an exception of a signal handler: no message may get lost."""
-        with shield:
-            received = self._transport.received
-            if self._in_doubt:
-                self._link.fail('interrupted while a message was being received')
-            elif received and received[0] > 0:
-                self._take_in(received[0], call)
 
     def _take_in(self, count: int, call: PendingCall) -> None:
         """Decode and dispatch what a waiting caller has received."""
@@ -261,7 +252,6 @@ class Reader:
                 call.done = True  # the link has ended
             else:
                 self._dispatch(received, call)
-            self._transport.received = []
             self._in_doubt = False
             if self._link.handlers.queue:  # a caller runs no stranger's call: it could not return
                 self._link.handlers.call_colleague()
@@ -274,14 +264,10 @@ class Reader:
         """
         if self._eager > 0 and self.baton.nobody_waits:
             self._eager -= 1
-            heir = Waiter()  # holds it until that thread comes: Ctrl-C must not lose it
-            try:
+            heir = Waiter()  # holds it until that thread comes
+            with shield:
                 self.baton.holder = heir
                 service_threads.run(lambda: self._serve_instead(heir))
-            except BaseException:
-                if self.baton.take_from(heir):
-                    self.baton.pass_on()
-                raise
             return False
         self.baton.pass_on()
         return True
@@ -298,6 +284,8 @@ class Reader:
     def _receive_bytes(self, timeout: float | None) -> int:
         """Read once, as the holder of the baton: how many bytes; 0: time is up, -1: ended."""
         transport, outbox = self._transport, self._outbox
+        if transport.received and transport.received[0] > 0:  # by a thread that was interrupted
+            return transport.received[0]
         try:
             if (outbox.backlog or outbox.rest) and outbox.pending:
                 self._flush_and_wait(timeout)
@@ -320,7 +308,9 @@ class Reader:
     def _decode(self, count: int) -> list[Frame] | None:
         """The frames that are complete with what was received; None when the link ends of it."""
         try:
-            return self.decoder.received(count)
+            frames = self.decoder.received(count)
+            self._transport.received = []
+            return frames
         except ProtocolError as exc:
             self._link.fail(str(exc), exc)
         except MemoryError as exc:

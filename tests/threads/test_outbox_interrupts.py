@@ -30,6 +30,17 @@ def test_nothing_is_lost_or_doubled_when_interrupted_right_behind_a_write(room: 
     assert sink.stream == b'framemorenext'
 
 
+def test_nothing_is_doubled_when_interrupted_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before what the first write took could be taken into account."""
+    sink, outbox, _ = make_outbox(3)
+    sink.behind_send.append(interrupt)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(outbox, '_settle', interrupt)
+        outbox.put(b'frame', may_block=True)
+    outbox.put(b'next', may_block=False)
+    assert sink.stream == b'framenext'
+
+
 def test_nothing_is_lost_when_interrupted_right_before_a_write() -> None:
     """How much the write before took has nothing to do with this one."""
     sink, outbox, _ = make_outbox(1)

@@ -10,6 +10,8 @@ from collections import deque
 from errno import EPIPE
 from itertools import repeat, starmap
 
+from ..interrupts import shield
+
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
     from typing import Any, Protocol, Union
@@ -146,6 +148,7 @@ class Outbox:
 
     def _drain(self, may_block: bool) -> bool:
         """With the send lock: write all that is queued; False when the stream took no more."""
+        self._settle()
         while True:
             if not self.rest:
                 self._take_batch()
@@ -157,6 +160,7 @@ class Outbox:
     def _take_batch(self) -> None:
         """With the send lock: take one large frame, or many small ones, off the queue."""
         backlog = self.backlog
+        self._sink.sent = []  # it is nothing of these
         count = size = 0
         while count < len(backlog) and size < BATCH_SIZE:
             size += _size(backlog[count])
@@ -170,27 +174,35 @@ class Outbox:
         """With the send lock: write buffers; False when some of them remain, in `rest`."""
         sink = self._sink
         while True:
-            self.rest = buffers
             sink.sent = []
+            self.rest = buffers
             try:
                 count = sink.send(buffers)
                 if len(buffers) == 1 and count == len(buffers[0]):
                     self.rest = []
                     return True
-                self.rest = _behind(buffers, count)
             except BaseException:
-                # Raised by a signal handler, as KeyboardInterrupt is: what is left goes out later,
-                # for the stream must not break off amid a frame.
-                if sink.sent:
-                    self.rest = _behind(buffers, sink.sent[0])
+                # Of a signal handler: what is left goes out later, for the stream must not break
+                # off amid a frame. If another one comes here, the next to send settles it.
+                self._settle()
                 raise
+            self._settle()
             buffers = self.rest
-            if not buffers:
+            if not any(buffers):
+                self.rest = []
                 return True
             if count == 0:
                 if not may_block:
                     return False
                 sink.wait_writable()
+
+    def _settle(self) -> None:
+        """With the send lock: take off the rest what was written of it."""
+        sink = self._sink
+        if self.rest and sink.sent:
+            with shield:  # both or none
+                self.rest = _behind(self.rest, sink.sent[0])
+                sink.sent = []
 
 
 class _Closed:
