@@ -146,6 +146,8 @@ def refuses(host: str, port: int) -> bool:
         socket.create_connection((host, port)).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:
+        pass  # it stopped this moment
     return False
 
 

@@ -34,9 +34,10 @@ def test_nothing_is_doubled_when_interrupted_twice(monkeypatch: pytest.MonkeyPat
     """Before what the first write took could be taken into account."""
     sink, outbox, _ = make_outbox(3)
     sink.behind_send.append(interrupt)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(outbox, '_settle', interrupt)
-        outbox.put(b'frame', may_block=True)
+        with pytest.raises(KeyboardInterrupt):
+            outbox.put(b'frame', may_block=True)
     outbox.put(b'next', may_block=False)
     assert sink.stream == b'framenext'
 
