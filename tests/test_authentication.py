@@ -16,7 +16,7 @@ import pytest
 
 import across
 from across import AuthenticationError, Connection, DisconnectError, Options
-from across._core.wire.frames import CALL, encode
+from across._core.wire.frames import CALL, POST, encode
 from across.servers import (
     BIOSConnectionHandler,
     ConnectionHandler,
@@ -326,7 +326,8 @@ def explode() -> None:
 
 
 def bomb() -> bytes:
-    return encode(CALL, 1, 0, pickle.dumps(Bomb()))
+    payload = pickle.dumps(Bomb())
+    return encode(POST, 0, 0, payload) + encode(CALL, 1, 0, payload)
 
 
 @pytest.mark.parametrize(
@@ -349,6 +350,19 @@ def test_nothing_is_unpickled_before(first: bytes) -> None:
     with stranger() as (sock, conn):
         sock.sendall(first + bomb())
         assert raised_by(conn.call, abs, -1).__cause__ is not None
+        assert not conn._link.reader.reads
+    assert not EXPLODED.is_set()
+
+
+@pytest.mark.parametrize('timeout', [0.2 * SECOND, 60])
+@pytest.mark.parametrize('role', ['client', 'either'])
+def test_nothing_is_unpickled_where_a_proof_should_be(role: str, timeout: float) -> None:
+    EXPLODED.clear()
+    with stranger(timeout=timeout) as (sock, conn):
+        sock.sendall(f'ACROSS 1 key {role} {"0" * 64}\n'.encode())
+        assert sock.recv(1)  # so it was read, and what follows is read by itself
+        sock.sendall(bomb() if timeout > 1 else bomb()[:-1])
+        raised_by(conn.call, abs, -1)
         assert not conn._link.reader.reads
     assert not EXPLODED.is_set()
 

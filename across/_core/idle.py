@@ -91,6 +91,8 @@ class Idle:
                     return
         except ProtocolError as exc:
             link.fail(str(exc), exc)
+        except MemoryError as exc:
+            link.fail('there is no memory for a message of the peer', exc)
         except (OSError, Cancelled):
             pass  # who reads next finds out, too
         watchdog.rouse(link.pulse)

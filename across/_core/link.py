@@ -189,7 +189,6 @@ class Link:
                 raise Cancelled('cancelled at the last moment')
             self.state = OPEN
         self.pulse.announce()
-        self.transport.received = []
         if rest:
             self.reader.feed(rest)
 

@@ -79,7 +79,8 @@ class Pulse:
     @property
     def _is_parked(self) -> bool:
         idle = self._link.reader.idle
-        return idle is not None and idle.parked
+        # What an interrupted thread has received wakes nobody.
+        return idle is not None and idle.parked and not self._link.transport.received
 
     def tick(self, now: float) -> None:
         link = self._link

@@ -12,7 +12,7 @@ from _thread import get_ident
 from .calls import PendingCall
 from .errors import ProtocolError, sentence
 from .interrupts import SIGNAL_PAUSE, came_from_handler, shield, surely
-from .states import OPEN
+from .states import OPEN, UP
 from .threads.baton import Baton, Waiter
 from .threads.cache import service_threads
 from .threads.context import context
@@ -62,7 +62,7 @@ class Reader:
         self.baton = Baton(self._on_free)
         self.decoder = FrameDecoder(allocate, link.options.max_frame_size)
         self.reads = 0  # how often bytes came in: the pulse looks whether it goes up
-        # The holder of the baton takes messages in: an exception here would lose some.
+        # The holder of the baton takes messages in: if an exception ends that, nobody knows which.
         self._in_doubt = False
         self.stream_frames: list[Frame] = []  # for the table of streams, which may come late
         self._found_late = False  # the watchdog found messages that nobody was reading
@@ -233,9 +233,9 @@ class Reader:
                 if timeout >= 0 and not call.done and (not count or time.monotonic() >= deadline):
                     in_time = False
                     break
-        except BaseException:  # of a signal handler; what was received the next one takes in
+        except BaseException:  # of a signal handler; who reads next sees to what was received
             if self._in_doubt:
-                self._link.fail('interrupted while a message was being received')
+                self._receive_left()
             raise
         if self._eager:
             self._give_up()
@@ -252,6 +252,7 @@ class Reader:
                 call.done = True  # the link has ended
             else:
                 self._dispatch(received, call)
+            self._transport.received = []
             self._in_doubt = False
             if self._link.handlers.queue:  # a caller runs no stranger's call: it could not return
                 self._link.handlers.call_colleague()
@@ -266,8 +267,13 @@ class Reader:
             self._eager -= 1
             heir = Waiter()  # holds it until that thread comes
             with shield:
-                self.baton.holder = heir
-                service_threads.run(lambda: self._serve_instead(heir))
+                try:
+                    self.baton.holder = heir
+                    service_threads.run(lambda: self._serve_instead(heir))
+                except BaseException:  # no memory
+                    if self.baton.take_from(heir):
+                        self.baton.pass_on()
+                    raise
             return False
         self.baton.pass_on()
         return True
@@ -276,7 +282,11 @@ class Reader:
         """Read once, in a service thread that holds the baton; None when the link has ended."""
         try:
             count = self._receive_bytes(timeout)
-            return self._decode(count) if count > 0 else None if count else []
+            if count <= 0:
+                return None if count else []
+            frames = self._decode(count)
+            self._transport.received = []
+            return frames
         except BaseException as exc:  # a fault of ours: whoever waits must not do so for ever
             self._link.fail(f'reading failed: {sentence(exc)}', exc)
             return None
@@ -284,12 +294,14 @@ class Reader:
     def _receive_bytes(self, timeout: float | None) -> int:
         """Read once, as the holder of the baton: how many bytes; 0: time is up, -1: ended."""
         transport, outbox = self._transport, self._outbox
-        if transport.received and transport.received[0] > 0:  # by a thread that was interrupted
-            return transport.received[0]
+        if transport.received and transport.received[0] and self._link.state in UP:
+            return self._receive_left()
         try:
             if (outbox.backlog or outbox.rest) and outbox.pending:
-                self._flush_and_wait(timeout)
-                timeout = 0.0
+                outbox.flush()
+                if outbox.pending:  # what is left over is written as soon as there is room for it
+                    transport.wait_either(timeout)
+                    timeout = 0.0
             count = transport.receive_next(self.decoder.buffer, timeout)
             if count > 0:
                 self.reads += 1
@@ -305,25 +317,23 @@ class Reader:
             self._link.fail(f'{transport.ending()} ({sentence(exc)})', exc)
         return -1
 
+    def _receive_left(self) -> int:
+        """The same for what a thread had received when it was interrupted."""
+        if self._in_doubt:
+            self._link.fail('interrupted while a message was being received')
+            return -1
+        self.reads += 1
+        return self._transport.received[0]
+
     def _decode(self, count: int) -> list[Frame] | None:
         """The frames that are complete with what was received; None when the link ends of it."""
         try:
-            frames = self.decoder.received(count)
-            self._transport.received = []
-            return frames
+            return self.decoder.received(count)
         except ProtocolError as exc:
             self._link.fail(str(exc), exc)
         except MemoryError as exc:
             self._link.fail('there is no memory for a message of the peer', exc)
         return None
-
-    def _flush_and_wait(self, timeout: float | None) -> None:
-        """Wait to read; what is left over to write is written as soon as there is room for it."""
-        self._outbox.flush()
-        if self._outbox.pending:
-            self._transport.wait_either(timeout)
-        else:
-            self._transport.wait_readable(timeout)
 
     def _dispatch(self, received: list[Frame], mine: PendingCall | None) -> bool:
         """Hand each frame to whom it concerns; whether a sleeping caller was woken."""
@@ -376,7 +386,7 @@ class Reader:
         if kind >= ITEMS:
             self.stream_frames.append(frame)
             return self._link.streams is not None and self._link.streams.receive()
-        if kind == POST:
+        if kind == POST and self._link.state in UP:
             self._link.handlers.add_post(frame)
         elif kind == CANCEL:
             self._link.handlers.cancel(frame.id)

@@ -10,8 +10,6 @@ from collections import deque
 from errno import EPIPE
 from itertools import repeat, starmap
 
-from ..interrupts import shield
-
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
     from typing import Any, Protocol, Union
@@ -53,6 +51,7 @@ class Outbox:
         self.backlog: deque[Frame] = deque()
         # What is left of the frame that is partly written; frames that were taken off the queue.
         self.rest: list[Any] = []
+        self._writing: list[Any] = []  # what `sent` of the sink is about
         self._counter = _thread.allocate_lock()  # guards `_queued`
         self._queued = 0  # bytes in the queue
 
@@ -160,7 +159,6 @@ class Outbox:
     def _take_batch(self) -> None:
         """With the send lock: take one large frame, or many small ones, off the queue."""
         backlog = self.backlog
-        self._sink.sent = []  # it is nothing of these
         count = size = 0
         while count < len(backlog) and size < BATCH_SIZE:
             size += _size(backlog[count])
@@ -175,7 +173,7 @@ class Outbox:
         sink = self._sink
         while True:
             sink.sent = []
-            self.rest = buffers
+            self._writing = self.rest = buffers
             try:
                 count = sink.send(buffers)
                 if len(buffers) == 1 and count == len(buffers[0]):
@@ -199,10 +197,8 @@ class Outbox:
     def _settle(self) -> None:
         """With the send lock: take off the rest what was written of it."""
         sink = self._sink
-        if self.rest and sink.sent:
-            with shield:  # both or none
-                self.rest = _behind(self.rest, sink.sent[0])
-                sink.sent = []
+        if self.rest is self._writing and sink.sent:
+            self.rest = _behind(self.rest, sink.sent[0])  # another list: not done twice
 
 
 class _Closed:

@@ -35,7 +35,8 @@ class Transport(abc.ABC):
     name: str
     #: What the last :meth:`receive_into` and :meth:`send` moved: one number, or none if they moved
     #: nothing. An exception that comes right behind the system call (Ctrl-C) loses what the method
-    #: would have returned; this it can't lose.
+    #: would have returned; this it can't lose. Who has taken in what was received sets ``received``
+    #: to an empty list: if it is not, somebody else still has to.
     received: list[int]
     sent: list[int]
     #: Whether the standard streams of this process are there for this peer only.
