@@ -180,5 +180,5 @@ def test_nothing_is_lost(kind: str, tls: bool, certificates: Certificates) -> No
         ) as server,
         Script(INTERRUPTED, kind, 1.0, server.address[1], authority) as script,
     ):
-        assert int(script.line(30 * SECOND)) > 10
+        assert int(script.line(15 * SECOND)) > 10
         assert script.wait() == 0, script.errors()
