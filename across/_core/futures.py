@@ -8,8 +8,11 @@ Layer: just below :mod:`.connection`.
 
 from __future__ import annotations
 
-from concurrent.futures import Future
+from _thread import get_ident
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, Callable
+
+from .interrupts import SIGNAL_PAUSE, shield
 
 if TYPE_CHECKING:
     from .calls import Calls, PendingCall
@@ -25,6 +28,13 @@ class CallFuture(Future):  # type: ignore[type-arg]  # subscriptable from Python
         self._calls = calls
         self._call = call
         self._owner = calls.owner  # stays alive until the result is there
+
+    def result(self, timeout: float | None = None) -> Any:
+        """As that of every future, but a signal that comes right before the wait ends it, too."""
+        if timeout is None and get_ident() == shield.thread:
+            while not self.done():
+                wait([self], SIGNAL_PAUSE)
+        return super().result(timeout)
 
     def cancel(self) -> bool:
         """Drop the result, and tell the peer: there ``current_call().cancelled`` turns true."""
