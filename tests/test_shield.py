@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from across._core import interrupts
-from across._core.interrupts import Shield
+from across._core.interrupts import Shield, owed, settle
 from support.ends import run_script
+from support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from support.peers import Pair
 
 
 @pytest.fixture
@@ -195,3 +198,20 @@ def test_one_that_raises_keeps_no_other_from_being_run(came: list[str]) -> None:
     finally:
         signal.signal(signal.SIGUSR1, former)
     assert came == ['stop', 'handler']
+
+
+def test_what_is_owed_is_done_before_the_handler_runs(came: list[str]) -> None:
+    owed.append((signal.raise_signal, signal.SIGINT))
+    owed.append((came.append, 'owed'))
+    settle()
+    assert came == ['owed', 'handler']
+    assert not owed
+
+
+def test_what_is_owed_is_done_without_the_thread_that_owes_it(pair: Pair) -> None:
+    """It may be busy elsewhere, after one more Ctrl-C amid settling."""
+    assert pair.near.call(abs, -1) == 1
+    done: list[int] = []
+    owed.append((lambda: done.append(threading.get_ident()),))
+    wait_until(lambda: done)
+    assert done != [threading.get_ident()]

@@ -10,7 +10,7 @@ from _thread import get_ident
 from collections import deque
 
 from .errors import OperationError
-from .interrupts import surely
+from .interrupts import owed, settle
 from .states import OPEN
 from .threads.baton import Waiter
 from .threads.cache import service_threads
@@ -94,7 +94,8 @@ class Calls:
                 link.sender.send(frame, True, bulky)
                 link.reader.wait(call)
             except BaseException:
-                self._abandon(call)
+                owed.append((self._abandon, call))
+                settle()
                 raise
             context.critical = False
             if handlers.posts_arrived != handlers.posts_done and context.call is None:
@@ -146,7 +147,7 @@ class Calls:
         """Nobody waits for the answer any longer: it will be dropped, and the peer is told."""
         link = self._link
         if call.future is None and link.is_up:
-            surely(link.reader.leave, call)
+            link.reader.leave(call)
         abandoned = self.pending.pop(call.id, None)
         frame, call.frame = call.frame, None
         if abandoned is None and frame is not None:
@@ -211,7 +212,8 @@ class Calls:
                     unsent = _NONE
                     link.sender.send(frame, True, bulky)
             except BaseException:
-                self._abandon(call)
+                owed.append((self._abandon, call))
+                settle()
                 raise
             context.critical = False
             return future

@@ -6,8 +6,9 @@ Layer: just below :mod:`.link`.
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 
-from .interrupts import SIGNAL_PAUSE
+from .interrupts import SIGNAL_PAUSE, owed, settle
 from .states import CLOSING, OPEN
 from .threads.baton import Waiter
 from .threads.cache import service_threads
@@ -74,8 +75,9 @@ def release(link: Link) -> None:
     try:
         _release(link)
     except BaseException:
+        owed.append((service_threads.run, partial(release, link)))
         link.transport.kill()
-        service_threads.run(lambda: release(link))
+        settle()
         raise
     link.gone.release()
 

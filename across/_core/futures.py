@@ -8,8 +8,8 @@ Layer: just below :mod:`.connection`.
 
 from __future__ import annotations
 
-from _thread import get_ident
-from concurrent.futures import Future, wait
+from _thread import allocate_lock, get_ident
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Callable
 
 from .interrupts import SIGNAL_PAUSE, shield
@@ -31,10 +31,23 @@ class CallFuture(Future):  # type: ignore[type-arg]  # subscriptable from Python
 
     def result(self, timeout: float | None = None) -> Any:
         """As that of every future, but a signal that comes right before the wait ends it, too."""
-        if timeout is None and get_ident() == shield.thread:
-            while not self.done():
-                wait([self], SIGNAL_PAUSE)
+        self._wait(timeout)
         return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """The same goes for this."""
+        self._wait(timeout)
+        return super().exception(timeout)
+
+    def _wait(self, timeout: float | None) -> None:
+        # By a lock of our own: a condition of `threading` that a signal has interrupted may release
+        # one that it does not hold.
+        if timeout is None and get_ident() == shield.thread and not self.done():
+            pending = allocate_lock()
+            pending.acquire()
+            self.add_done_callback(lambda _: pending.release())
+            while not pending.acquire(timeout=SIGNAL_PAUSE):
+                pass
 
     def cancel(self) -> bool:
         """Drop the result, and tell the peer: there ``current_call().cancelled`` turns true."""

@@ -10,7 +10,7 @@ from collections import deque
 
 from . import operations
 from .errors import OperationError, sentence
-from .interrupts import shield, surely
+from .interrupts import owed, settle, shield
 from .threads.cache import service_threads
 from .threads.context import context
 from .values.pickling import Packed
@@ -231,7 +231,8 @@ class Handlers:
                     link.reader.baton.end_errand(waiter)
             self._answer(call, kind, packed)
         except BaseException:  # of a signal handler
-            surely(self._answer_again, call, kind, packed)
+            owed.append((self._answer_again, call, kind, packed))
+            settle()
             raise
         finally:
             self._running.pop(call.id, None)
@@ -280,13 +281,12 @@ class Handlers:
 
     def _answer_again(self, call: CurrentCall, kind: int, packed: bytes | Packed | None) -> None:
         """Queue an answer that may have got lost; the peer takes no notice of a second one."""
-        with shield:
-            if isinstance(packed, Packed) or (packed is None and kind == FAILURE):
-                why = OperationError('the call was interrupted over there before it was answered')
-                kind, packed = FAILURE, self.pack_failure(why)
-            if self._link.is_up and not call.cancelled and not isinstance(packed, Packed):
-                self._link.sender.outbox.add(encode(kind, call.id, 0, packed or b''))
-                self._link.sender.try_flush()
+        if isinstance(packed, Packed) or (packed is None and kind == FAILURE):
+            why = OperationError('the call was interrupted over there before it was answered')
+            kind, packed = FAILURE, self.pack_failure(why)
+        if self._link.is_up and not call.cancelled and not isinstance(packed, Packed):
+            self._link.sender.outbox.add(encode(kind, call.id, 0, packed or b''))
+            self._link.sender.try_flush()
 
     # -------------------------------------------------------------------------------- posts
 
@@ -305,10 +305,12 @@ class Handlers:
                 try:
                     self._run_all_posts()
                 finally:
+                    if self._posts:  # Ctrl-C: somebody else has to run the rest
+                        owed.append((service_threads.run, self.run_posts))
                     self.poster = 0
                     self._posts_lock.release()
-                    if self._posts:  # Ctrl-C: somebody else has to run the rest
-                        service_threads.run(self.run_posts)
+                    if owed:
+                        settle()
 
     def _run_all_posts(self) -> None:
         """With the lock. An interrupt, anywhere, may lose the post that runs, but no other."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 
-from .errors import ProtocolError
 from .states import CLOSING, OPEN
 from .threads.cache import service_threads
 from .threads.parking import parking_lot
@@ -47,7 +46,7 @@ class Idle:
             or not reader.decoder.is_between_frames
             or outbox.backlog
             or outbox.rest
-            or not (nothing_came or self._has_nothing())
+            or not (nothing_came or self._is_quiet())
         ):
             return False
         reader.decoder.shrink()
@@ -55,8 +54,8 @@ class Idle:
         # From here on anybody may read, or even close the connection.
         return parking_lot.park(self, fd) or not reader.baton.try_take()
 
-    def _has_nothing(self) -> bool:
-        """Whether no more is there yet: nor in the transport, where the descriptor tells not."""
+    def _is_quiet(self) -> bool:
+        """Whether nothing is there yet; nor in the transport, of which the descriptor tells not."""
         try:
             return not self._link.transport.wait_readable(0.0)
         except Cancelled:
@@ -84,15 +83,11 @@ class Idle:
                 if count > 0:
                     link.reader.reads += 1
                     self.heard = link.reader.reads, time.monotonic()
-                    received = link.reader.decoder.received(count)
+                    received = link.reader.decode(count)
                     link.transport.received = []
                 quiet = count != 0 and all(frame.kind == IDLE for frame in received or ())
                 if quiet and self.park():
                     return
-        except ProtocolError as exc:
-            link.fail(str(exc), exc)
-        except MemoryError as exc:
-            link.fail('there is no memory for a message of the peer', exc)
         except (OSError, Cancelled):
             pass  # who reads next finds out, too
         watchdog.rouse(link.pulse)

@@ -28,7 +28,7 @@ from _thread import get_ident
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any
 
 #: Those that programs have handlers for, which may raise. Looking at each takes time.
 HELD_BACK = (SIGINT, SIGTERM, SIGALRM, SIGHUP, SIGUSR1, SIGUSR2)
@@ -111,6 +111,7 @@ class Shield:
             self._depth = 0
             self._came = []
             self._end()
+        owed.clear()
 
 
 def _run(numbers: list[int], handlers: dict[int, Any]) -> None:
@@ -124,17 +125,22 @@ def _run(numbers: list[int], handlers: dict[int, Any]) -> None:
             _run(numbers, handlers)
 
 
-def surely(func: Callable[..., object], *args: Any) -> None:
-    """Call a function that does its work in a shield, though another signal comes just before.
+#: What must be done though signals come in a row: functions, each with its arguments. An ``except``
+#: clause that begins with ``owed.append(...)`` does that for sure, as handlers run behind a call
+#: only, and this one is made in C. Then it calls `settle`; if that is interrupted, too, whoever
+#: waits next does so, or a service thread.
+owed: list[tuple[Any, ...]] = []
 
-    For ``except`` clauses: what runs there may be interrupted like anything else. Having done it
-    twice must do no harm.
-    """
-    try:
-        func(*args)
-    except BaseException:
-        func(*args)
-        raise
+
+def settle() -> None:
+    """Do what is owed."""
+    with shield:
+        while owed:
+            try:
+                func, *args = owed.pop(0)
+            except IndexError:
+                return  # another thread does the rest
+            func(*args)
 
 
 def came_from_handler(error: BaseException) -> bool:

@@ -11,7 +11,7 @@ from _thread import get_ident
 
 from .calls import PendingCall
 from .errors import ProtocolError, sentence
-from .interrupts import SIGNAL_PAUSE, came_from_handler, shield, surely
+from .interrupts import SIGNAL_PAUSE, came_from_handler, owed, settle, shield
 from .states import OPEN, UP
 from .threads.baton import Baton, Waiter
 from .threads.cache import service_threads
@@ -186,7 +186,9 @@ class Reader:
         baton = self.baton
         pause = SIGNAL_PAUSE if timeout < 0 and get_ident() == shield.thread else timeout
         try:
-            while not call.done:
+            if owed:
+                settle()
+            while not call.done or call.errand is not None:
                 if not baton.take_or_sleep(call, pause):
                     if timeout < 0:
                         continue
@@ -196,47 +198,44 @@ class Reader:
                 if call.errand is not None:
                     self._link.handlers.run(call.errand, call)
         except BaseException:
-            surely(self.leave, call)
+            owed.append((self.leave, call))
+            settle()
             raise
         return True
 
     def leave(self, call: PendingCall) -> None:
         """Nobody waits for a call any more: neither the baton nor an errand must be lost."""
-        with shield:
-            self.baton.leave(call)
-            errand, call.errand = call.errand, None
-            if errand is not None:
-                self._link.handlers.queue.append(errand)
-                self._link.handlers.call_colleague()
+        errand = self.baton.leave(call)
+        if errand is not None:
+            self._link.handlers.queue.append(errand)
+            self._link.handlers.call_colleague()
 
     def _read_for(self, call: PendingCall, timeout: float) -> bool:
-        """Read as the holder of the baton until there is something for the caller to do."""
+        """Read as the holder of the baton until there is something for the caller to do.
+
+        If a signal handler ends this, who reads next sees to what was received.
+        """
         in_time = True
         deadline = time.monotonic() + timeout if timeout >= 0 else 0.0
         transport, decoder = self._transport, self.decoder
-        try:
-            while not call.done and call.errand is None:
-                count = self._receive_bytes(None if timeout < 0 else timeout)
-                if count < 0:
-                    call.done = True  # the link has ended: no answer will come
+        while not call.done and call.errand is None:
+            count = self._receive_bytes(None if timeout < 0 else timeout)
+            if count < 0:
+                call.done = True  # the link has ended: no answer will come
+                break
+            if count:
+                frame = decoder.plain(count)
+                if frame is not None and frame.id == call.id and frame.kind == RESULT:
+                    # A plain result of this very call, what nearly every read brings.
+                    transport.received = []
+                    self._link.calls.pending.pop(frame.id, None)
+                    call.frame = frame
+                    call.done = True
                     break
-                if count:
-                    frame = decoder.plain(count)
-                    if frame is not None and frame.id == call.id and frame.kind == RESULT:
-                        # A plain result of this very call, what nearly every read brings.
-                        transport.received = []
-                        self._link.calls.pending.pop(frame.id, None)
-                        call.frame = frame
-                        call.done = True
-                        break
-                    self._take_in(count, call)
-                if timeout >= 0 and not call.done and (not count or time.monotonic() >= deadline):
-                    in_time = False
-                    break
-        except BaseException:  # of a signal handler; who reads next sees to what was received
-            if self._in_doubt:
-                self._receive_left()
-            raise
+                self._take_in(count, call)
+            if timeout >= 0 and not call.done and (not count or time.monotonic() >= deadline):
+                in_time = False
+                break
         if self._eager:
             self._give_up()
         else:
@@ -247,7 +246,7 @@ class Reader:
         """Decode and dispatch what a waiting caller has received."""
         with shield:
             self._in_doubt = True
-            received = self._decode(count)
+            received = self.decode(count)
             if received is None:
                 call.done = True  # the link has ended
             else:
@@ -284,7 +283,7 @@ class Reader:
             count = self._receive_bytes(timeout)
             if count <= 0:
                 return None if count else []
-            frames = self._decode(count)
+            frames = self.decode(count)
             self._transport.received = []
             return frames
         except BaseException as exc:  # a fault of ours: whoever waits must not do so for ever
@@ -325,7 +324,7 @@ class Reader:
         self.reads += 1
         return self._transport.received[0]
 
-    def _decode(self, count: int) -> list[Frame] | None:
+    def decode(self, count: int) -> list[Frame] | None:
         """The frames that are complete with what was received; None when the link ends of it."""
         try:
             return self.decoder.received(count)

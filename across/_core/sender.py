@@ -110,8 +110,12 @@ class Sender:
             return
         self.outbox.add(frame)
         if not self._flusher_comes:
-            self._flusher_comes = True
-            service_threads.run(self._flush)
+            try:
+                self._flusher_comes = True
+                service_threads.run(self._flush)
+            except BaseException:  # Ctrl-C
+                self._flusher_comes = False  # two of them do no harm
+                raise
 
     def _flush(self) -> None:
         self._flusher_comes = False

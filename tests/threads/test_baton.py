@@ -261,6 +261,7 @@ def test_leaving_waiter_passes_the_baton_on(baton: Baton) -> None:
     waiter.lock._meanwhile = meanwhile
     with pytest.raises(KeyboardInterrupt):
         baton.take_or_sleep(waiter)
+    baton.leave(waiter)
     ((heir, thread),) = heirs
     assert thread.join()
     assert baton.holder is heir
@@ -272,6 +273,7 @@ def test_leaving_waiter_without_heir_frees_the_baton(baton: Baton, frees: Frees)
     waiter = sleeper(baton.pass_on, wakes=KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         baton.take_or_sleep(waiter)
+    baton.leave(waiter)
     assert baton.free
     assert frees.count == 1
 
@@ -281,6 +283,7 @@ def test_leaving_waiter_is_not_given_anything(baton: Baton) -> None:
     waiter = sleeper(lambda: None, wakes=KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         baton.take_or_sleep(waiter)
+    baton.leave(waiter)
     assert not baton.give_errand(waiter, 'errand')
     baton.pass_on()
     assert baton.free
@@ -302,6 +305,7 @@ def test_real_interrupt_of_a_sleeping_main_thread(baton: Baton) -> None:
     with pytest.raises(KeyboardInterrupt):
         baton.take_or_sleep(waiter, 5 * SECOND)
     thread.join()
+    baton.leave(waiter)
     baton.pass_on()
     assert baton.free
 

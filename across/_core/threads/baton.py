@@ -77,6 +77,9 @@ class Baton:
         Returns:
             Whether the waiter is done, or reads now, or was woken for something else; False when
             the timeout (seconds; -1: none) ran out.
+
+        Raises:
+            BaseException: Of a signal handler; the waiter has to :meth:`leave`, then.
         """
         with self.mutex:
             if waiter.done or self.holder is waiter or waiter.errand is not None:
@@ -88,13 +91,7 @@ class Baton:
                 waiter.lock = _thread.allocate_lock()
                 waiter.lock.acquire()
             self._room[waiter] = None
-        try:
-            if waiter.lock.acquire(timeout=timeout):
-                return True
-        except BaseException:  # KeyboardInterrupt
-            self.leave(waiter)
-            raise
-        return not self._left_room(waiter)
+        return waiter.lock.acquire(timeout=timeout) or not self._left_room(waiter)
 
     def _left_room(self, waiter: Waiter) -> bool:
         """Take a sleeper out of the room; False if somebody else did, and is waking it."""
@@ -106,17 +103,25 @@ class Baton:
         waiter.lock.acquire()
         return False
 
-    def leave(self, waiter: Waiter) -> None:
-        """Stop waiting, for whatever reason; a baton that was handed over is passed on."""
+    def leave(self, waiter: Waiter) -> Any:
+        """Stop waiting, for whatever reason; a baton that was handed over is passed on.
+
+        Threads: any, for a waiter whose thread will not wait any more; in a shield.
+
+        Returns:
+            The errand that somebody else has to do; None for none.
+        """
         with self.mutex:
             waiter.done = True
             self._room.pop(waiter, None)
+            errand, waiter.errand = waiter.errand, None
             if self.holder in self._room:  # an exception came before it was woken
                 self._wake_locked(self.holder)
-        if self.holder is waiter:
+        if self.take_from(waiter):
             self.pass_on()
         elif self.holder is None:  # it was put down, and perhaps nobody told
             self._on_free()
+        return errand
 
     def finish(self, waiter: Waiter) -> None:
         """Mark a waiter done and wake it."""

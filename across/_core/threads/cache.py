@@ -11,6 +11,8 @@ from __future__ import annotations
 import _thread
 import threading
 
+from ..interrupts import shield
+
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
     from typing import Callable
@@ -46,19 +48,20 @@ class ThreadCache:
         Threads: any; never blocks. The thread ends by itself when idle for a while, or at
         :meth:`dismiss`.
         """
-        try:
-            worker = self._idle.pop()
-        except IndexError:
-            worker = _Worker(job)
+        with shield:  # neither a worker nor the job must be lost
             try:
-                threading.Thread(
-                    target=self._work, args=(worker,), name='across-service', daemon=True
-                ).start()
-            except RuntimeError:  # the system gives none, or the interpreter is about to end
-                self._stranded.append(job)
-        else:
-            worker.job = job
-            worker.wakeup.release()
+                worker = self._idle.pop()
+            except IndexError:
+                worker = _Worker(job)
+                try:
+                    threading.Thread(
+                        target=self._work, args=(worker,), name='across-service', daemon=True
+                    ).start()
+                except RuntimeError:  # the system gives none, or the interpreter is about to end
+                    self._stranded.append(job)
+            else:
+                worker.job = job
+                worker.wakeup.release()
 
     def retry(self) -> None:
         """Try again to find threads for the jobs that have none."""

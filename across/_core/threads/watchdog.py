@@ -17,6 +17,7 @@ import time
 from collections import deque
 from heapq import heappop, heappush
 
+from ..interrupts import owed, settle
 from .cache import service_threads
 from .context import context
 
@@ -144,6 +145,8 @@ class Watchdog:
             for ward in wards:
                 ward.tick(now)
             service_threads.retry()
+            if owed:
+                service_threads.run(settle)
             if wards:
                 self._let_rest(now, wards)
                 del wards, ward  # keep no connection alive while asleep
