@@ -138,11 +138,13 @@ def served(side: str, transport: str, processor: int | None) -> Iterator[Served]
     """Start a server on a processor."""
     with ExitStack() as stack:
         address, pid = _start_server(side if side == ACROSS else FLOOR, transport, processor, stack)
+        connections: list[Connection] = []  # one that nobody refers to is closed
 
         def connect() -> Peer:
             if side == ACROSS:
                 connection = _across_connection(transport, address)
                 connection.__enter__()
+                connections.append(connection)
                 return AcrossPeer(connection)
             return FloorPeer(
                 lambda: _floor_wire(transport, address, stack), pickled=side == PICKLED
