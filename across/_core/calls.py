@@ -47,6 +47,11 @@ class PendingCall(Waiter):
     def __init__(self, id: int) -> None:
         self.id = id
 
+    def take_frame(self) -> Frame | None:
+        """The answer, for the first who asks: what is in it must not be given back twice."""
+        frame: Frame | None = self.__dict__.pop('frame', None)
+        return frame
+
 
 class Calls:
     """Makes calls, and keeps those that are in flight."""
@@ -106,8 +111,9 @@ class Calls:
             context.critical = False
             if unsent:
                 link.payloads.drop_exports(unsent)
-            if call is not None and call.frame is not None:
-                link.payloads.give_back_unread(call.frame)
+            answer = None if call is None else call.take_frame()
+            if answer is not None:
+                link.payloads.give_back_unread(answer)
             raise
         finally:
             context.connection = outer
@@ -149,7 +155,7 @@ class Calls:
         if call.future is None and link.is_up:
             link.reader.leave(call)
         abandoned = self.pending.pop(call.id, None)
-        frame, call.frame = call.frame, None
+        frame = call.take_frame()
         if abandoned is None and frame is not None:
             link.payloads.give_back_unread(frame)
         elif link.is_up:
@@ -260,9 +266,10 @@ class Calls:
                 assert future is not None
                 if link.handlers.posts_arrived != link.handlers.posts_done:
                     link.handlers.run_posts()
-                completed = future.complete(lambda frame=call.frame: self._result_of(frame))  # type: ignore[misc]
-                if not completed and call.frame is not None:
-                    link.payloads.give_back_unread(call.frame)
+                frame = call.take_frame()
+                completed = future.complete(lambda frame=frame: self._result_of(frame))  # type: ignore[misc]
+                if not completed and frame is not None:
+                    link.payloads.give_back_unread(frame)
             if not self._answered or self._completing:
                 break
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 
-from .interrupts import SIGNAL_PAUSE, owed, settle
+from .interrupts import SIGNAL_PAUSE
 from .states import CLOSING, OPEN
 from .threads.baton import Waiter
 from .threads.cache import service_threads
@@ -67,23 +67,11 @@ class _Last(Waiter):
 
 
 def release(link: Link) -> None:
-    """Free what the link holds, once nobody uses it any more.
+    """End a link, and free what it holds, once nobody uses it any more.
 
-    If an exception of a signal handler ends this, a service thread does the rest; it does not wait
-    for a child to end by itself.
+    If an exception of a signal handler ends this, it can be called again.
     """
-    try:
-        _release(link)
-    except BaseException:
-        owed.append((service_threads.run, partial(release, link)))
-        link.transport.kill()
-        settle()
-        raise
-    link.gone.release()
-
-
-def _release(link: Link) -> None:
-    watchdog.remove(link.pulse)
+    link.fail('it was closed', clean=True)
     baton = link.reader.baton
     while type(baton.holder) is not _Last:
         service_threads.run_stranded()  # one may hold the baton
@@ -99,3 +87,12 @@ def _release(link: Link) -> None:
         link.transport.kill()
     link.transport.close(link.options.timeout)
     link.payloads.drop(link.exports.clear())
+    with suppress(RuntimeError):  # it was released before
+        link.gone.release()
+    watchdog.remove(link.pulse)  # last: it also sees to what signals have left undone
+
+
+def release_soon(link: Link) -> None:
+    """The same in a service thread; don't wait for a child to end by itself."""
+    link.transport.kill()
+    service_threads.run(partial(release, link))

@@ -22,6 +22,8 @@ class CallFuture(Future):  # type: ignore[type-arg]  # subscriptable from Python
     """A future for the result of a call."""
 
     at_once = False  # completing it runs callbacks
+    _is_over = False  # it has its result, or was cancelled
+    _pause: Any = None  # what the main thread sleeps on
 
     def __init__(self, calls: Calls, call: PendingCall) -> None:
         super().__init__()
@@ -40,14 +42,22 @@ class CallFuture(Future):  # type: ignore[type-arg]  # subscriptable from Python
         return super().exception(timeout)
 
     def _wait(self, timeout: float | None) -> None:
-        # By a lock of our own: a condition of `threading` that a signal has interrupted may release
-        # one that it does not hold.
-        if timeout is None and get_ident() == shield.thread and not self.done():
-            pending = allocate_lock()
-            pending.acquire()
-            self.add_done_callback(lambda _: pending.release())
-            while not pending.acquire(timeout=SIGNAL_PAUSE):
-                pass
+        # By a lock of our own: an exception of a signal handler can leave one of `threading` held,
+        # and who is to set the result would wait for ever.
+        if timeout is None and not self._is_over and get_ident() == shield.thread:
+            pause = allocate_lock()
+            pause.acquire()
+            self._pause = pause
+            while not self._is_over:
+                pause.acquire(timeout=SIGNAL_PAUSE)
+
+    def _invoke_callbacks(self) -> None:
+        # What every future calls when it is over. Callbacks of the user may take their time.
+        self._is_over = True
+        pause, self._pause = self._pause, None
+        if pause is not None:
+            pause.release()
+        super()._invoke_callbacks()  # type: ignore[misc]
 
     def cancel(self) -> bool:
         """Drop the result, and tell the peer: there ``current_call().cancelled`` turns true."""

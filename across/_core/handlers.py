@@ -272,21 +272,22 @@ class Handlers:
         link = self._link
         if packed is None or isinstance(packed, bytes):
             if not call.cancelled:
-                link.sender.reply(encode(kind, call.id, 0, packed or b''), more=bool(self.queue))
+                frame = _encode_answer(call.id, kind, packed)
+                link.sender.reply(frame, more=bool(self.queue))
         elif call.cancelled:
             link.payloads.drop_exports(packed.exported)
         else:
-            parts = encode_parts(kind, call.id, 0, packed.payload, packed.buffers, packed.refs)
-            link.sender.reply(parts, packed.exported)
+            link.sender.reply(_encode_answer(call.id, kind, packed), packed.exported)
 
     def _answer_again(self, call: CurrentCall, kind: int, packed: bytes | Packed | None) -> None:
         """Queue an answer that may have got lost; the peer takes no notice of a second one."""
+        if not self._link.is_up or call.cancelled:
+            return
         if isinstance(packed, Packed) or (packed is None and kind == FAILURE):
             why = OperationError('the call was interrupted over there before it was answered')
             kind, packed = FAILURE, self.pack_failure(why)
-        if self._link.is_up and not call.cancelled and not isinstance(packed, Packed):
-            self._link.sender.outbox.add(encode(kind, call.id, 0, packed or b''))
-            self._link.sender.try_flush()
+        self._link.sender.outbox.add(_encode_answer(call.id, kind, packed))
+        self._link.sender.try_flush()
 
     # -------------------------------------------------------------------------------- posts
 
@@ -300,17 +301,21 @@ class Handlers:
         if self.poster == me:
             return  # a post made a call: what is queued comes after that post
         while self.posts_arrived != self.posts_done and not self.poster_waits:
-            if self._posts_lock.acquire(timeout=_LOOK_AGAIN):
-                self.poster = me
-                try:
+            locked: list[bool] = []
+            try:
+                # Not `if acquire():`, as an exception of a signal handler may come in between.
+                locked.extend(map(self._posts_lock.acquire, (True,), (_LOOK_AGAIN,)))
+                if locked[0]:
+                    self.poster = me
                     self._run_all_posts()
-                finally:
-                    if self._posts:  # Ctrl-C: somebody else has to run the rest
-                        owed.append((service_threads.run, self.run_posts))
+            except BaseException:  # Ctrl-C: somebody else has to run the rest
+                owed.append((service_threads.run, self.run_posts))
+                settle()
+                raise
+            finally:
+                if locked and locked[0]:
                     self.poster = 0
                     self._posts_lock.release()
-                    if owed:
-                        settle()
 
     def _run_all_posts(self) -> None:
         """With the lock. An interrupt, anywhere, may lose the post that runs, but no other."""
@@ -338,6 +343,12 @@ class Handlers:
         finally:
             context.connection = outer
             context.critical = outer_critical
+
+
+def _encode_answer(call_id: int, kind: int, packed: bytes | Packed | None) -> Any:
+    if packed is None or isinstance(packed, bytes):
+        return encode(kind, call_id, 0, packed or b'')
+    return encode_parts(kind, call_id, 0, packed.payload, packed.buffers, packed.refs)
 
 
 for _public in (CurrentCall, current_call, check_cancelled):

@@ -24,7 +24,7 @@ from _signal import (
     default_int_handler,
     getsignal,
 )
-from _thread import get_ident
+from _thread import LockType, get_ident
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
@@ -126,9 +126,9 @@ def _run(numbers: list[int], handlers: dict[int, Any]) -> None:
 
 
 #: What must be done though signals come in a row: functions, each with its arguments. An ``except``
-#: clause that begins with ``owed.append(...)`` does that for sure, as handlers run behind a call
-#: only, and this one is made in C. Then it calls `settle`; if that is interrupted, too, whoever
-#: waits next does so, or a service thread.
+#: clause that begins with ``owed.append(...)`` does that for sure: handlers run where a function is
+#: entered, at a jump, or behind a call, and this one is made in C. Then it calls `settle`; if that
+#: is interrupted, too, whoever waits next for a peer does so, or a service thread.
 owed: list[tuple[Any, ...]] = []
 
 
@@ -141,6 +141,24 @@ def settle() -> None:
             except IndexError:
                 return  # another thread does the rest
             func(*args)
+
+
+def wait_for(lock: LockType) -> None:
+    """Wait until a lock has been released, by looking now and then.
+
+    A signal that arrives right before a wait without end does not interrupt it: its handler would
+    not run before the wait is over (CPython checks for signals between instructions).
+    """
+    locked: list[bool] = []
+    try:
+        while True not in locked:
+            if owed:
+                settle()
+            # Not `while not acquire():`, as an exception of a handler may come in between.
+            locked.extend(map(lock.acquire, (True,), (SIGNAL_PAUSE,)))
+    finally:
+        if True in locked:
+            lock.release()
 
 
 def came_from_handler(error: BaseException) -> bool:

@@ -17,10 +17,10 @@ import weakref
 
 from . import debug
 from .calls import Calls, interrupted_critical_section
-from .closing import release, say_goodbye, tell_end
+from .closing import release, release_soon, say_goodbye, tell_end
 from .errors import AcrossError, DisconnectError, ProtocolError, sentence
 from .handlers import Handlers
-from .interrupts import SIGNAL_PAUSE, shield
+from .interrupts import owed, settle, shield, wait_for
 from .payloads import Payloads
 from .pulse import LONGEST_REST, Pulse
 from .reader import Reader
@@ -195,7 +195,7 @@ class Link:
     def wait_open(self) -> None:
         """Wait for the handshake to end, however it does."""
         if self.opening and self._opener != _thread.get_ident():
-            _wait_for(self.opened)
+            wait_for(self.opened)
 
     @property
     def owner(self) -> Any:
@@ -329,7 +329,7 @@ class Link:
         if threading.current_thread() is threading.main_thread():
             main_loop.wait(lambda: self.state == CLOSED)
         elif self.state != CLOSED:
-            _wait_for(self.ended)
+            wait_for(self.ended)
 
     def close(self) -> bool:
         """Say goodbye and release everything.
@@ -341,12 +341,29 @@ class Link:
         if context.critical:
             raise interrupted_critical_section()
         mine = (_thread.get_ident(),)
-        first = self._closing.setdefault(0, mine)
-        if first is not mine:
+        try:
+            first = self._closing.setdefault(0, mine)
+            if first is mine:
+                self._part()
+                release(self)
+                return True
             call = context.call
             if first != mine and (call is None or not call.belongs_to(self)):
-                _wait_for(self.gone)
+                wait_for(self.gone)
             return False
+        except BaseException:  # Ctrl-C: whoever typed it has waited long enough
+            try:
+                if 0 in self._closing and self._closing[0] is mine:
+                    self.transport.kill()
+                    release(self)
+            except BaseException:  # and again
+                owed.append((release_soon, self))
+                settle()
+                raise
+            raise
+
+    def _part(self) -> None:
+        """Say goodbye, if there is anybody to say it to."""
         try:
             if self.state == NEW:  # interrupted before it began
                 self._call_off()
@@ -357,13 +374,6 @@ class Link:
                 say_goodbye(self)
         except DisconnectError:
             pass
-        except BaseException:  # Ctrl-C: whoever typed it has waited long enough
-            self.transport.kill()
-            raise
-        finally:
-            self.fail('it was closed', clean=True)
-            release(self)
-        return True
 
     def finish(self, drain: bool) -> None:
         """Begin to close, and don't wait; see :func:`.ending.finish`."""
@@ -382,14 +392,3 @@ class Link:
         if self.made_importer is not None:
             self.made_importer.abandon()
         self.transport.abandon()
-
-
-def _wait_for(lock: _thread.LockType) -> None:
-    """Wait until a lock has been released, by looking now and then.
-
-    A signal that arrives right before a wait without end does not interrupt it: its handler would
-    not run before the wait is over (CPython checks for signals between instructions).
-    """
-    while not lock.acquire(timeout=SIGNAL_PAUSE):
-        pass
-    lock.release()

@@ -88,8 +88,8 @@ class _Answer:
         """End the iteration; whether a sleeping thread was woken."""
         call, self.call.future = self.call, None  # each refers to the other
         woke = False
-        if call.frame is not None and self.route.inlet is not None:
-            frame = call.frame
+        frame = call.take_frame()
+        if frame is not None and self.route.inlet is not None:
             woke = self.route.inlet.add(Frame(END, 0, 0, frame.refs, frame.payload, frame.buffers))
             self.route.check_over()
         return woke
