@@ -9,6 +9,7 @@ import pickle
 import signal
 import threading
 from collections import deque
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 SHARED = [1, 2, 3]
 REPLIES: list[str] = []
+GO = threading.Event()
 
 
 @pytest.fixture
@@ -84,6 +86,10 @@ def fail() -> None:
 
 def get_shared() -> Any:
     return ref(SHARED)
+
+
+def wait_to_go() -> bool:
+    return GO.wait(10 * SECOND)
 
 
 def add_reply() -> None:
@@ -159,10 +165,23 @@ def test_an_interrupted_close_is_finished(where: str, monkeypatch: pytest.Monkey
 def test_a_result_does_not_wait_for_callbacks(pair: Pair) -> None:
     have_result = threading.Event()
     in_time: list[bool] = []
-    future = pair.near.submit(abs, -1)
+    GO.clear()
+    future = pair.near.submit(wait_to_go)
     future.add_done_callback(lambda _: in_time.append(have_result.wait(2 * SECOND)))
-    assert future.result() == 1
+    GO.set()
+    assert future.result() is True
     have_result.set()
     wait_until(lambda: in_time)
     assert in_time == [True]
     assert future.exception() is None
+
+
+def test_an_interrupted_cancel_leaves_no_wait(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    GO.clear()
+    future = pair.near.submit(wait_to_go)
+    interrupt_once(monkeypatch, type(future), '_invoke_callbacks', behind=False)
+    with pytest.raises(KeyboardInterrupt):
+        future.cancel()
+    with pytest.raises(CancelledError):
+        future.result()
+    GO.set()

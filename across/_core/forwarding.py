@@ -49,6 +49,7 @@ class Forwarding:
             os.close(writer)
             self._pipes[reader] = stream
         self._wakeup = os.pipe()
+        self._ends = [*self._pipes, *self._wakeup]  # what is to be closed
         self._pump = threading.Thread(target=self._run, name='across-forwarding', daemon=True)
         self._pump.start()
 
@@ -59,17 +60,18 @@ class Forwarding:
             self._post_all()
 
     def stop(self) -> None:
-        """Give the process its streams back; ends the pump."""
+        """Give the process its streams back; ends the pump. Interrupted, it can be called again."""
         _flush_python_streams()
-        for fd, saved in self._saved.items():
-            os.dup2(saved, fd)
-            os.close(saved)
-        os.write(self._wakeup[1], b'x')
+        for fd in tuple(self._saved):
+            os.dup2(self._saved[fd], fd)
+            os.close(self._saved.pop(fd))
+        if self._pump.is_alive():
+            os.write(self._wakeup[1], b'x')
         self._pump.join()
         with self._lock:
             self._stopped = True  # a call may end only now, and want its output posted
-        for fd in (*self._pipes, *self._wakeup):
-            os.close(fd)
+        while self._ends:
+            os.close(self._ends.pop())
 
     def _run(self) -> None:
         poll = select.poll()

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from .calls import Calls, PendingCall
 
 
+# States of a future, as concurrent.futures has them: its done() takes a lock.
+_NOT_OVER = ('PENDING', 'RUNNING')
+
+
 class CallFuture(Future):  # type: ignore[type-arg]  # subscriptable from Python 3.9 on
     """A future for the result of a call."""
 
     at_once = False  # completing it runs callbacks
-    _is_over = False  # it has its result, or was cancelled
     _pause: Any = None  # what the main thread sleeps on
 
     def __init__(self, calls: Calls, call: PendingCall) -> None:
@@ -44,16 +47,15 @@ class CallFuture(Future):  # type: ignore[type-arg]  # subscriptable from Python
     def _wait(self, timeout: float | None) -> None:
         # By a lock of our own: an exception of a signal handler can leave one of `threading` held,
         # and who is to set the result would wait for ever.
-        if timeout is None and not self._is_over and get_ident() == shield.thread:
+        if timeout is None and self._state in _NOT_OVER and get_ident() == shield.thread:
             pause = allocate_lock()
             pause.acquire()
             self._pause = pause
-            while not self._is_over:
+            while self._state in _NOT_OVER:
                 pause.acquire(timeout=SIGNAL_PAUSE)
 
     def _invoke_callbacks(self) -> None:
         # What every future calls when it is over. Callbacks of the user may take their time.
-        self._is_over = True
         pause, self._pause = self._pause, None
         if pause is not None:
             pause.release()

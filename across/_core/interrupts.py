@@ -152,13 +152,17 @@ def wait_for(lock: LockType) -> None:
     locked: list[bool] = []
     try:
         while True not in locked:
+            locked.clear()
             if owed:
                 settle()
             # Not `while not acquire():`, as an exception of a handler may come in between.
             locked.extend(map(lock.acquire, (True,), (SIGNAL_PAUSE,)))
     finally:
         if True in locked:
-            lock.release()
+            try:
+                lock.release()
+            except RuntimeError:
+                pass  # it was released once more meanwhile
 
 
 def came_from_handler(error: BaseException) -> bool:

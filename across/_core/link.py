@@ -136,7 +136,8 @@ class Link:
             watchdog.add(self.pulse, LONGEST_REST)
             service_threads.run(lambda: self._begin(establish))
         except BaseException:  # no thread to be had, or Ctrl-C
-            self._call_off()
+            owed.append((self._call_off,))
+            settle()
             self.close()
             raise
 
