@@ -16,6 +16,7 @@ import pytest
 
 from across import ref
 from across._core import calls, handlers, link, reader
+from across._core.interrupts import owed
 from across._core.wire.frames import POST, Frame
 from support.ends import pair as connected_sockets
 from support.ends import stay
@@ -104,6 +105,7 @@ def test_an_interrupted_call_lets_others_read(pair: Pair) -> None:
     # Not in this thread, which would read for itself.
     assert Background(lambda: pair.near.call(abs, -1)).join() == 1
     wait_until(lambda: REPLIES == ['cancelled'])
+    assert not owed
 
 
 @pytest.mark.usefixtures('second_one')
@@ -112,7 +114,7 @@ def test_an_interrupted_callback_is_answered(pair: Pair, monkeypatch: pytest.Mon
     interrupt_once(monkeypatch, handlers.Handlers, '_answer', behind=False)
     with pytest.raises(KeyboardInterrupt):
         pair.near.call(call_back, ref(fail))
-    wait_until(lambda: REPLIES)
+    wait_until(lambda: REPLIES and not owed)
     assert REPLIES == ['the call was interrupted over there before it was answered']
 
 
@@ -124,6 +126,7 @@ def test_an_answer_is_given_back_once(pair: Pair, monkeypatch: pytest.MonkeyPatc
     interrupt_once(monkeypatch, reader.Reader, '_take_in', behind=True)
     with pytest.raises(KeyboardInterrupt):
         pair.near.call(get_shared)
+    wait_until(lambda: not owed)
     Background(lambda: pair.near.call(abs, -1)).join()  # the call is abandoned by then
     assert len(proxy) == 3
     del proxy
