@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import signal
+import socket
 import threading
 from collections import deque
 from concurrent.futures import CancelledError
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from across import ref
+from across import Connection, ref
 from across._core import calls, handlers, link, reader
 from across._core.interrupts import owed
+from across._core.threads.cache import service_threads
+from across._core.transports.sockets import SocketTransport
 from across._core.wire.frames import POST, Frame
 from support.ends import pair as connected_sockets
 from support.ends import stay
@@ -188,3 +191,25 @@ def test_an_interrupted_cancel_leaves_no_wait(pair: Pair, monkeypatch: pytest.Mo
     with pytest.raises(CancelledError):
         future.result()
     GO.set()
+
+
+def test_an_interrupt_behind_the_first_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The peer may call before the thread that makes the connection goes on: it gets a goodbye."""
+    ours, theirs = socket.socketpair()
+    far = Connection.from_socket(theirs)
+
+    class Threads:
+        def run(self, job: Callable[[], object]) -> None:
+            service_threads.run(job)
+            assert far.call(abs, -1) == 1
+            raise KeyboardInterrupt
+
+    killed: list[SocketTransport] = []
+    monkeypatch.setattr(SocketTransport, 'kill', killed.append)
+    monkeypatch.setattr(link, 'service_threads', Threads())
+    with pytest.raises(KeyboardInterrupt):
+        Connection.from_socket(ours)
+    monkeypatch.undo()
+    far.wait()
+    far.close()
+    assert not killed

@@ -142,13 +142,15 @@ class Link:
             raise
 
     def _call_off(self) -> None:
-        """The connection shall not be made."""
-        self.transport.kill()
-        if self._claimed.acquire(False):  # else a thread is at it, and notices
+        """The connection shall not be made; if it has been made, it shall be closed as usual."""
+        if self._claimed.acquire(False):
+            self.transport.kill()
             self.opening = False
             self.fail('it was not made')
             self.reader.baton.pass_on()
             self.opened.release()
+        elif self.state < OPEN:
+            self.transport.kill()  # the thread that is at it notices
 
     def _begin(self, establish: Callable[[Link], None]) -> None:
         if not self._claimed.acquire(False):
