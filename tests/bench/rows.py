@@ -20,6 +20,7 @@ class Settings(NamedTuple):
         seconds: The time given to one figure of one sample.
         large_size: Of the large payloads, in bytes.
         calls: How many are pipelined.
+        connections: How many carry calls at the same time.
         idle: How many connections are idle while one of them is weighed.
         held: How many connections are tried to be held.
     """
@@ -28,6 +29,7 @@ class Settings(NamedTuple):
     seconds: float = 0.3
     large_size: int = 64 << 20
     calls: int = 10_000
+    connections: int = 200
     idle: int = 1000
     held: int = 10_000
 

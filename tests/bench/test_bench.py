@@ -11,7 +11,9 @@ from bench.rows import Goal, Row, Settings
 from bench.sample import SampleError, take
 from bench.sides import ACROSS, FLOOR, PICKLED
 
-TINY = Settings(rounds=1, seconds=0.01, large_size=1 << 20, calls=100, idle=10, held=20)
+TINY = Settings(
+    rounds=1, seconds=0.01, large_size=1 << 20, calls=100, connections=10, idle=10, held=20
+)
 ROW = Row('key', 'title, µs', 'same core', Goal(2))
 
 
