@@ -27,7 +27,7 @@ from support.interleaving import Background
 from support.waiting import SECOND, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from support.peers import Pair
 
@@ -37,12 +37,10 @@ GO = threading.Event()
 
 
 @pytest.fixture
-def second_one(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def second_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the main thread is about to settle, a signal comes first."""
     for module in (calls, handlers, link, reader):
         monkeypatch.setattr(module, 'settle', interrupt_main_thread)
-    yield
-    monkeypatch.undo()
 
 
 def interrupt_main_thread() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from .states import CLOSING, OPEN
+from .states import UP
 from .threads.cache import service_threads
 from .threads.parking import parking_lot
 from .threads.watchdog import watchdog
@@ -42,7 +42,7 @@ class Idle:
         fd = link.transport.fileno()
         if (
             fd < 0
-            or link.state not in (OPEN, CLOSING)
+            or link.state not in UP
             or not reader.decoder.is_between_frames
             or outbox.backlog
             or outbox.rest

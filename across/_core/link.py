@@ -25,7 +25,7 @@ from .payloads import Payloads
 from .pulse import LONGEST_REST, Pulse
 from .reader import Reader
 from .sender import Sender
-from .states import CLOSED, CLOSING, CONNECTING, NEW, OPEN
+from .states import CLOSED, CLOSING, CONNECTING, NEW, OPEN, UP
 from .threads.cache import service_threads
 from .threads.context import context
 from .threads.main_loop import main_loop
@@ -373,7 +373,7 @@ class Link:
             self.wait_open()
             if self.cancel_reason is not None:
                 self.fail(self.cancel_reason)
-            if self.state == OPEN or self.state == CLOSING:
+            if self.state in UP:
                 say_goodbye(self)
         except DisconnectError:
             pass

@@ -5,7 +5,7 @@ Layer: just below :mod:`.link`.
 
 from __future__ import annotations
 
-from .states import CLOSING, OPEN
+from .states import UP
 from .threads.watchdog import DOZE, watchdog
 from .wire.frames import IDLE, encode
 
@@ -59,7 +59,7 @@ class Pulse:
 
     def patience(self) -> float:
         link = self._link
-        if link.state not in (OPEN, CLOSING):
+        if link.state not in UP:
             return 0.0 if link.is_to_end else DOZE if link.opening else LONGEST_REST
         parked = self._is_parked
         if (
@@ -86,7 +86,7 @@ class Pulse:
         link = self._link
         if link.cancel_reason is not None:
             link.end_cancelled()
-        if link.state not in (OPEN, CLOSING):
+        if link.state not in UP:
             self._restless = False
             return
         baton = link.reader.baton

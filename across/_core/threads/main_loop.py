@@ -10,12 +10,11 @@ from __future__ import annotations
 import _thread
 from collections import deque
 
+from ..interrupts import SIGNAL_PAUSE
+
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
     from typing import Any, Callable
-
-# Seconds: a signal that arrives right before a wait does not end it.
-SIGNAL_PAUSE = 0.5
 
 
 class MainLoop:
