@@ -8,9 +8,7 @@ from __future__ import annotations
 import builtins
 import collections
 import copy
-import dataclasses
 import decimal
-import enum
 import functools
 import importlib
 import json
@@ -21,7 +19,7 @@ import sys
 import textwrap
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -30,7 +28,7 @@ from support.interpreters import Interpreter, bare_command
 from support.waiting import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    pass
 
 LIMIT = 10 * SECOND
 STEP = 4
@@ -61,144 +59,6 @@ def test_values_there_and_back(bare: Connection) -> None:
         found = bare.call(lambda value: value, value)
         assert found == value
         assert type(found) is type(value)
-
-
-# ----------------------------------------------------------------------------------- by value
-
-
-def test_functions(bare: Connection) -> None:
-    offset = 10
-
-    def work(value: int, *more: int, scale: int = 2, **named: int) -> list[int]:
-        def inner(number: int) -> int:
-            return number * scale + offset + STEP
-
-        return [inner(number) for number in (value, *more)] + sorted(named.values())
-
-    assert bare.call(work, 1, 2, scale=3, x=7) == [17, 20, 7]
-    assert bare.call(lambda first, second=5: first + second, 1) == 6
-    assert (bare.call(lambda value: value * STEP, 3), bare.call(lambda: offset)) == (12, 10)
-
-
-def test_functions_that_call_each_other(bare: Connection) -> None:
-    def is_even(number: int) -> bool:
-        return number == 0 or is_odd(number - 1)
-
-    def is_odd(number: int) -> bool:
-        return number != 0 and is_even(number - 1)
-
-    assert bare.call(is_even, 10)
-
-
-def test_decorated_functions(bare: Connection) -> None:
-    def twice(func: Callable[[int], int]) -> Callable[[int], int]:
-        @functools.wraps(func)
-        def wrapper(value: int) -> int:
-            return func(func(value))
-
-        return wrapper
-
-    @twice
-    def add(value: int) -> int:
-        return value + 1
-
-    assert bare.call(add, 1) == 3
-
-
-def test_classes(bare: Connection) -> None:
-    class Base:
-        def __init__(self, name: str) -> None:
-            self.name = name
-
-        def greet(self) -> str:
-            return f'I am {self.name}'
-
-        @property
-        def upper(self) -> str:
-            return self.name.upper()
-
-        @classmethod
-        def named(cls, name: str) -> Base:
-            return cls(name)
-
-        @staticmethod
-        def fixed() -> int:
-            return STEP
-
-    class Derived(Base):
-        def greet(self) -> str:
-            return super().greet() + '!'
-
-    derived = bare.call(Derived.named, 'x')
-    assert (type(derived) is Derived, derived.name) == (True, 'x')
-    assert bare.call(Derived('y').greet) == 'I am y!'
-    assert bare.call(lambda thing: (thing.upper, thing.fixed()), Derived('z')) == ('Z', STEP)
-
-
-def test_dataclasses_enums_and_named_tuples(bare: Connection) -> None:
-    @dataclasses.dataclass(frozen=True)
-    class Point:
-        x: int
-        y: int = 2
-        tags: list[str] = dataclasses.field(default_factory=list)
-
-        def moved(self, by: int) -> Point:
-            return dataclasses.replace(self, x=self.x + by)
-
-    class Color(enum.Enum):
-        RED = 1
-        BLUE = 2
-
-    class Pair(NamedTuple):
-        first: int
-        second: int = 5
-
-    moved = bare.call(Point(1).moved, 2)
-    assert (moved, type(moved) is Point) == (Point(3), True)
-    assert bare.call(lambda color: (color.name, color is Color.BLUE), Color.BLUE) == ('BLUE', True)
-    assert bare.call(lambda: Color.RED) is Color.RED
-    assert bare.call(lambda pair: pair._replace(first=pair.second), Pair(1)) == Pair(5)
-
-
-def test_generators_and_async_functions(bare: Connection) -> None:
-    def count(limit: int) -> Any:
-        for number in range(limit):
-            sent = yield number * STEP
-            if sent:
-                yield sent
-
-    async def wait(value: int) -> int:
-        import asyncio
-
-        return sum(await asyncio.gather(*(asyncio.sleep(0, n) for n in range(value))))
-
-    assert list(bare.call_ref(count, 3)) == [0, 4, 8]
-    assert bare.call(lambda: list(count(2))) == [0, 4]
-    assert bare.call(wait, 4) == 6
-    assert bare.submit(wait, 3).result(LIMIT) == 3
-
-
-def test_functions_come_back(bare: Connection) -> None:
-    by = 3
-    scale = bare.call(lambda: lambda value: value * by)
-    assert scale(2) == 6
-    twice = bare.execute('def twice(x):\n    return x * 2\ntwice')
-    assert twice(4) == 8
-
-
-def test_function_without_source(bare: Connection, interpreter: Interpreter) -> None:
-    namespace: dict[str, Any] = {}
-    exec('def secret(): return 5', namespace)
-    if interpreter.version == sys.version_info[:2]:
-        assert bare.call(namespace['secret']) == 5
-        return
-    with pytest.raises(OperationError) as caught:
-        bare.call(namespace['secret'])
-    message = str(caught.value)
-    assert 'secret' in message
-    assert 'source' in message
-    assert interpreter.name in message
-    assert bare.call(len, '') == 0
 
 
 # ------------------------------------------------------------------------------------- export

@@ -1,18 +1,21 @@
 """Functions and classes by value, for peers that cannot import them.
 
-Between equal Python versions byte code travels, as cloudpickle packs it. Between different ones
-source travels, and :mod:`.rebuild` compiles it over there. Classes travel as their members: see
-:mod:`.classes`.
+Between equal Python versions byte code travels. Between different ones source travels, and
+:mod:`.rebuild` compiles it over there. All else is the same for both; classes travel as their
+members: see :mod:`.classes`.
 
-Layer: values. cloudpickle is used where it can be imported.
+Layer: values. cloudpickle is used for values of a few types, where it can be imported.
 """
 
 from __future__ import annotations
 
 import functools
+import io
+import marshal
 import sys
 from types import (
     CellType,
+    CodeType,
     FunctionType,
     MappingProxyType,
     MethodType,
@@ -25,43 +28,17 @@ from ..errors import OperationError
 from . import cpickle as pickle
 from . import rebuild
 from .classes import portable_annotations, reduce_class
-from .explain import explain_unpicklable
 from .sourcecode import NoSourceError, find_source, globals_of, submodules_of
-
-__all__ = ['by_value_pickler', 'explain_unpicklable']
 
 Reduced = Any  # what __reduce_ex__ returns, or NotImplemented
 
-
-def by_value_pickler(
-    file: Any,
-    buffer_callback: Callable[[pickle.PickleBuffer], Any] | None,
-    *,
-    same_python: bool,
-    peer: str,
-    by_reference: Container[str],
-) -> pickle.Pickler:
-    """Make a pickler that packs functions and classes by value, if the peer can't import them.
-
-    These are what is defined in ``__main__``, inside a function, or interactively.
-
-    Args:
-        file: Where ``dump`` writes to.
-        buffer_callback: As for :class:`pickle.Pickler`.
-        same_python: The peer runs this implementation and minor version of Python.
-        peer: The name of the peer, for messages.
-        by_reference: ``__main__``, if the peer can import ours. It is asked for this name only.
-
-    Raises:
-        OperationError: From ``dump``: a function has no source and the peer needs it.
-    """
-    if same_python:
-        try:
-            made: pickle.Pickler = _byte_code_pickler()(file, buffer_callback, by_reference)
-            return made
-        except ImportError:  # a bare peer whose owner lacks it: source serves as well
-            pass
-    return SourcePickler(file, buffer_callback, by_reference, peer)
+# Types, mostly of the interpreter, that cloudpickle has reducers for, and we have not. Those it has
+# for files and modules make copies of them, which is not what a user would expect.
+_KNOWN_TO_CLOUDPICKLE = {
+    *('dict_keys', 'dict_values', 'dict_items', 'odict_keys', 'odict_values', 'odict_items'),
+    *('WeakSet', 'cell', 'getset_descriptor', '_FIELD_BASE'),
+    *('abstractclassmethod', 'abstractstaticmethod', 'abstractproperty'),
+}
 
 
 def is_importable(obj: Any, by_reference: Container[str]) -> bool:
@@ -77,41 +54,34 @@ def is_importable(obj: Any, by_reference: Container[str]) -> bool:
     return found is obj
 
 
-@functools.lru_cache(maxsize=None)
-def _byte_code_pickler() -> Any:
-    import cloudpickle
+class ByValuePickler(pickle.Pickler):
+    """A pickler that packs functions and classes by value, if the peer can't import them.
 
-    reducers = cloudpickle.Pickler._dispatch_table
+    These are what is defined in ``__main__``, inside a function, or interactively.
 
-    class ByteCodePickler(cloudpickle.Pickler):  # type: ignore[misc]
-        # The attribute of the C pickler again: registrations with copyreg count, and a caller
-        # may set a table of its own. What cloudpickle has in its table is looked up below.
-        dispatch_table = pickle.Pickler.dispatch_table
+    Args:
+        file: Where ``dump`` writes to.
+        buffer_callback: As for :class:`pickle.Pickler`.
+        same_python: The peer runs this implementation and minor version of Python.
+        peer: The name of the peer, for messages.
+        by_reference: ``__main__``, if the peer can import ours. It is asked for this name only.
 
-        def __init__(self, file: Any, buffer_callback: Any, by_reference: Container[str]) -> None:
-            super().__init__(file, protocol=5, buffer_callback=buffer_callback)
-            self._by_reference = by_reference
-
-        def reducer_override(self, obj: Any) -> Reduced:
-            reduced = reduce_value(obj, self._by_reference)
-            if reduced is not NotImplemented:
-                return reduced
-            if isinstance(obj, (FunctionType, type)) and is_importable(obj, self._by_reference):
-                return NotImplemented
-            reducer = reducers.get(type(obj))
-            return reducer(obj) if reducer else super().reducer_override(obj)
-
-    return ByteCodePickler
-
-
-class SourcePickler(pickle.Pickler):
-    """Packs functions as source, for a peer that runs a different Python."""
+    Raises:
+        OperationError: From ``dump``: a function has no source and the peer needs it.
+    """
 
     def __init__(
-        self, file: Any, buffer_callback: Any, by_reference: Container[str], peer: str
+        self,
+        file: Any,
+        buffer_callback: Callable[[pickle.PickleBuffer], Any] | None,
+        *,
+        same_python: bool,
+        peer: str,
+        by_reference: Container[str],
     ) -> None:
         super().__init__(file, 5, buffer_callback=buffer_callback)
         self.by_reference = by_reference
+        self._same_python = same_python
         self._peer = peer
         self._spaces: dict[int, _Space] = {}
         self._cells: dict[int, _Cell] = {}
@@ -135,7 +105,7 @@ class SourcePickler(pickle.Pickler):
 
     def _reduce_function(self, func: FunctionType) -> Reduced:
         code, space = func.__code__, func.__globals__
-        source = self._find_source(func)
+        body = code if self._same_python else self._find_source(func)
         cells = [self._cells.setdefault(id(each), _Cell(each)) for each in func.__closure__ or ()]
         contents = [(each, content) for each in cells for content in each.contents()]
         attributes = {
@@ -155,7 +125,7 @@ class SourcePickler(pickle.Pickler):
             'dict': func.__dict__,
         }
         made_of = (
-            source,
+            body,
             self._spaces.setdefault(id(space), _Space(space)),
             dict(zip(code.co_freevars, cells)),
         )
@@ -202,10 +172,14 @@ class _Cell:
 
 
 def reduce_value(obj: Any, by_reference: Container[str]) -> Reduced:
-    """Reduce what neither pickle nor cloudpickle can, or what they change."""
+    """Reduce what pickle can't."""
     kind = type(obj)
+    if kind.__name__ in _KNOWN_TO_CLOUDPICKLE:
+        return _reduce_by_cloudpickle(obj)
     if kind is memoryview:
         return _reduce_view(obj)
+    if isinstance(obj, io.TextIOBase):
+        return _reduce_stream(obj)
     if kind is TracebackType:
         return _reduce_traceback(obj)
     if kind is functools._lru_cache_wrapper and not is_importable(obj, by_reference):
@@ -216,6 +190,22 @@ def reduce_value(obj: Any, by_reference: Container[str]) -> Reduced:
         # Before Python 3.12 it has a lock.
         return kind, (obj.func,), {'attrname': obj.attrname, '__doc__': obj.__doc__}
     return NotImplemented
+
+
+def _reduce_stream(stream: io.TextIOBase) -> Reduced:
+    for name in ('stdin', 'stdout', 'stderr'):
+        if stream is getattr(sys, name):
+            return getattr, (sys, name)  # that of the process where it arrives
+    return NotImplemented
+
+
+def _reduce_by_cloudpickle(obj: Any) -> Reduced:
+    try:
+        from cloudpickle import Pickler
+    except ImportError:  # a bare peer whose owner lacks it
+        return NotImplemented
+    reduce = Pickler._dispatch_table.get(type(obj))
+    return reduce(obj) if reduce else NotImplemented
 
 
 def _reduce_traceback(obj: TracebackType) -> Reduced:
@@ -239,6 +229,10 @@ def _reduce_view(obj: memoryview) -> Reduced:
     if obj.format == 'B' and obj.ndim == 1:
         return memoryview, (buffer,)
     return rebuild.view, (buffer, obj.format, obj.shape)
+
+
+def _reduce_code(code: CodeType) -> Reduced:
+    return rebuild.code, (marshal.dumps(code),)
 
 
 def _reduce_module(module: ModuleType) -> Reduced:
@@ -293,8 +287,8 @@ def _typing_reducers() -> dict[type, Callable[[Any], Reduced]]:
     return found
 
 
-# For the pickler of source only: cloudpickle has its own.
 _REDUCERS: dict[type, Callable[[Any], Reduced]] = {
+    CodeType: _reduce_code,
     ModuleType: _reduce_module,
     MethodType: _reduce_method,
     property: _reduce_property,

@@ -9,7 +9,7 @@ import sys
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
-from . import rebuild
+from . import rebuild, rebuild_enum
 
 Reduced = Any
 
@@ -51,6 +51,8 @@ def reduce_class(cls: Any) -> Reduced:
         made_of = (rebuild.key_of(cls), type(cls), cls.__name__, cls.__bases__, about, quiet)
     if '__dataclass_params__' in cls.__dict__:
         _take_dataclass_apart(cls, state)
+    if '_abc_impl' in cls.__dict__:
+        state['registered'] = _registered(cls)
     return make, made_of, state, None, None, rebuild.fill_class
 
 
@@ -81,6 +83,17 @@ def _members(cls: Any) -> dict[str, Any]:
             if getattr(members.get(name), '__module__', 'typing') == 'typing':
                 members.pop(name, None)
     return members
+
+
+def _registered(cls: Any) -> list[Any]:
+    """The virtual subclasses of an abstract class."""
+    import abc
+
+    try:
+        references = abc._get_dump(cls)[0]  # type: ignore[attr-defined]  # as cloudpickle has it
+    except AttributeError:  # an interpreter whose `abc` is not written in C
+        return []
+    return [found for found in (reference() for reference in references) if found is not None]
 
 
 def _is_slot(value: Any, cls: Any) -> bool:
@@ -150,7 +163,7 @@ def _take_enum_apart(cls: Any, about: dict[str, Any], state: dict[str, Any]) -> 
         (name, _enum_data(cls, member), member._value_) for name, member in cls.__members__.items()
     )
     key = rebuild.key_of(cls)
-    return rebuild.enum, (key, type(cls), cls.__name__, cls.__bases__, about, values)
+    return rebuild_enum.enum, (key, type(cls), cls.__name__, cls.__bases__, about, values)
 
 
 def _is_sunder(name: str) -> bool:

@@ -221,9 +221,9 @@ class Pickling:
             raise OperationError(self._explain(value, root, exc)) from exc
 
     def _by_value_pickler(self, file: Any, buffer_callback: Callable[[Any], Any]) -> pickle.Pickler:
-        from .byvalue import by_value_pickler
+        from .byvalue import ByValuePickler
 
-        return by_value_pickler(
+        return ByValuePickler(
             file,
             buffer_callback,
             same_python=self._connection.same_python,

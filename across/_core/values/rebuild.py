@@ -1,4 +1,4 @@
-"""What pickles of functions and classes by value call to rebuild them, on a different Python.
+"""What pickles of functions and classes by value call to rebuild them.
 
 The names of the public functions are wire format: pickles name them, so they are few and stay.
 They run on a peer that has nothing installed, and are fetched when the first such pickle arrives.
@@ -10,6 +10,7 @@ Layer: values. Standard library only.
 from __future__ import annotations
 
 import functools
+import marshal
 import sys
 import threading
 import weakref
@@ -56,10 +57,23 @@ def cell() -> CellType:
     return CellType()
 
 
-def function(source: tuple[Any, ...], names: dict[str, Any], cells: dict[str, CellType]) -> Any:
-    """Make a function that lacks nothing but its state."""
-    code = compile_source(Source(*source), tuple(cells))
-    return FunctionType(code, names, None, None, tuple(cells[name] for name in code.co_freevars))
+def code(marshalled: bytes) -> CodeType:
+    """Make a code object of the same version of Python."""
+    made: CodeType = marshal.loads(marshalled)
+    return made
+
+
+def function(
+    body: CodeType | tuple[Any, ...], names: dict[str, Any], cells: dict[str, CellType]
+) -> Any:
+    """Make a function that lacks nothing but its state.
+
+    Args:
+        body: Its code, or its `Source`.
+    """
+    if isinstance(body, tuple):
+        body = _compile_received(Source(*body), tuple(cells))
+    return FunctionType(body, names, None, None, tuple(cells[name] for name in body.co_freevars))
 
 
 def fill_function(made: Any, state: dict[str, Any]) -> None:
@@ -112,7 +126,7 @@ def compile_source(source: Source, free: tuple[str, ...]) -> CodeType:
         ) from exc
     for _ in range(depth):  # defaults and annotations are gone, so there is no other code in it
         code = next(each for each in code.co_consts if isinstance(each, CodeType))
-    return _keep(code, source)
+    return code
 
 
 def parse_function(source: Source) -> Any:
@@ -173,10 +187,12 @@ def _parse(source: Source, free: tuple[str, ...]) -> tuple[Any, int]:
     return ast.Module(body=[statement], type_ignores=[]), len(source.scopes) + 1 + bool(free)
 
 
-def _keep(code: CodeType, source: Source) -> CodeType:
-    """Remember the source of a code object and of all code in it, here and in linecache."""
+@functools.lru_cache(maxsize=256)
+def _compile_received(source: Source, free: tuple[str, ...]) -> CodeType:
+    """Compile a function, and remember its source, and that of all code in it."""
     import os
 
+    code = compile_source(source, free)
     if not os.path.exists(source.filename):
         from .sourcelines import remember_lines
 
@@ -213,7 +229,7 @@ def key_of(obj: Any) -> str:
         return key
 
 
-def _known(key: str, make: Callable[[], Any]) -> Any:
+def known(key: str, make: Callable[[], Any]) -> Any:
     """The object of that key; the very one that was sent from here, if it comes back."""
     with _lock:
         made = _by_key.get(key)
@@ -229,6 +245,13 @@ class _Quiet:
     """A first base that keeps ``__init_subclass__`` of the real bases from running once more."""
 
     __slots__ = ()
+
+    def __init_subclass__(cls, **_: Any) -> None:
+        pass
+
+
+class _QuietWithDict:
+    """The same for bases with a ``__dict__``: the memory must be laid out like theirs."""
 
     def __init_subclass__(cls, **_: Any) -> None:
         pass
@@ -250,15 +273,17 @@ def klass(
         from abc import ABCMeta
 
         build: Any = ABCMeta if issubclass(meta, ABCMeta) else type
-        try:
-            made = build.__new__(meta, name, (_Quiet, *bases) if quiet else bases, about)
-            if quiet:
-                type.__setattr__(made, '__bases__', bases)
-        except TypeError:  # a metaclass written in C
-            made = meta(name, bases, about)
-        return made
+        for first in ((_Quiet,), (_QuietWithDict,)) if quiet else ((),):
+            try:
+                made = build.__new__(meta, name, (*first, *bases), about)
+                if first:
+                    type.__setattr__(made, '__bases__', bases)
+            except TypeError:
+                continue
+            return made
+        return meta(name, bases, about)  # a metaclass written in C
 
-    return _known(key, make)
+    return known(key, make)
 
 
 def fill_class(made: Any, state: dict[str, Any]) -> None:
@@ -270,66 +295,14 @@ def fill_class(made: Any, state: dict[str, Any]) -> None:
         type.__setattr__(made, name, value)
     for name, attributes in state.get('enum', {}).items():
         made.__members__[name].__dict__.update(attributes)
+    for each in state.get('registered', ()):
+        made.register(each)
     if 'dataclass' in state:
         from .rebuild_dataclass import apply_dataclass
 
         apply_dataclass(made, *state['dataclass'])
     with _lock:
         _unfilled.discard(made)
-
-
-class _Member(NamedTuple):
-    data: tuple[Any, ...]
-    value: Any
-
-
-def _new_member(cls: Any, spec: Any) -> Any:
-    made = cls._member_type_.__new__(cls, *spec[0].data)
-    made._value_ = spec[0].value
-    return made
-
-
-def enum(
-    key: str,
-    meta: Any,
-    name: str,
-    bases: tuple[Any, ...],
-    about: dict[str, Any],
-    members: tuple[tuple[str, tuple[Any, ...], Any], ...],
-) -> Any:
-    """Make an enumeration without its methods.
-
-    Args:
-        members: Name, arguments for the data type that is mixed in, and value of each.
-    """
-
-    def make() -> Any:
-        names = meta.__prepare__(name, bases)
-        for each, value in about.items():
-            names[each] = value
-        if members:
-            # Neither __new__ nor __init__ of the user's: the values are theirs already.
-            names['__new__'] = _new_member
-            names['__init__'] = lambda self, *_: None
-        for each, data, value in members:
-            # A list is no value that the enum module looks into. (It wraps tuples differently.)
-            names[each] = [_Member(data, value)]
-        made = meta(name, bases, names)
-        if members:
-            _restore_enum(made)
-        return made
-
-    return _known(key, make)
-
-
-def _restore_enum(made: Any) -> None:
-    """Undo what :func:`enum` had to bend."""
-    for name in ('__init__', '__new_member__'):
-        if name in vars(made):
-            type.__delattr__(made, name)
-    if '_new_member_' in vars(made):  # since Python 3.11
-        type.__setattr__(made, '_new_member_', made._member_type_.__new__)
-        type.__setattr__(made, '_use_args_', made._member_type_ is not object)
 
 
 def namedtuple(
@@ -345,7 +318,7 @@ def namedtuple(
             setattr(made, each, value)
         return made
 
-    return _known(key, make)
+    return known(key, make)
 
 
 def typevar(
@@ -355,7 +328,7 @@ def typevar(
     from typing import TypeVar
 
     covariant, contravariant = variance
-    return _known(
+    return known(
         key,
         lambda: TypeVar(
             name, *constraints, bound=bound, covariant=covariant, contravariant=contravariant

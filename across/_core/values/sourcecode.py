@@ -17,6 +17,9 @@ from .rebuild import Source, compile_source, parse_function, sources
 # objects of two files may be equal: the file name tells them apart.
 _found: weakref.WeakKeyDictionary[CodeType, Source] = weakref.WeakKeyDictionary()
 
+# What `globals_of` found, by code object.
+_globals: weakref.WeakKeyDictionary[CodeType, list[str]] = weakref.WeakKeyDictionary()
+
 # By file name: the lines and what they parsed to. A script of 1,000 lines takes 10 ms to parse.
 _parsed: dict[str, tuple[list[str], Any]] = {}
 _PARSED_FILES = 16
@@ -214,6 +217,9 @@ def _cut(
 
 def globals_of(code: CodeType) -> list[str]:
     """The names of the globals that code uses, code in it included; in the order of their use."""
+    found = _globals.get(code)
+    if found is not None:
+        return found
     import dis
 
     names: dict[str, None] = {}
@@ -225,7 +231,8 @@ def globals_of(code: CodeType) -> list[str]:
             # NAME: in the body of a class. FROM_DICT_OR: in annotation scopes, since Python 3.12.
             if step.opname.endswith(('_GLOBAL', '_NAME', '_FROM_DICT_OR_GLOBALS')):
                 names[step.argval] = None
-    return list(names)
+    found = _globals[code] = list(names)
+    return found
 
 
 def submodules_of(code: CodeType, space: dict[str, Any]) -> list[str]:

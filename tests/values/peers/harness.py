@@ -27,7 +27,7 @@ SAME_PYTHON = bool(os.environ.get('SAME_PYTHON'))
 
 def dumps(value, by_reference=()):
     file = io.BytesIO()
-    byvalue.by_value_pickler(
+    byvalue.ByValuePickler(
         file, None, same_python=SAME_PYTHON, peer='wonderland', by_reference=by_reference
     ).dump(value)
     return file.getvalue()

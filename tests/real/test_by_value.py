@@ -1,0 +1,341 @@
+"""Functions and classes by value, in each interpreter of the machine as a bare peer.
+
+What travels between different versions is the same as between equal ones.
+"""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import dataclasses
+import enum
+import functools
+import json
+import sys
+import threading
+import types
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import attrs
+import pytest
+
+from across import Connection, OperationError
+from support.interpreters import Interpreter
+from support.waiting import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+LIMIT = 10 * SECOND
+STEP = 4
+
+
+# ---------------------------------------------------------------------------------- functions
+
+
+def test_functions(bare: Connection) -> None:
+    offset = 10
+
+    def work(value: int, *more: int, scale: int = 2, **named: int) -> list[int]:
+        def inner(number: int) -> int:
+            return number * scale + offset + STEP
+
+        return [inner(number) for number in (value, *more)] + sorted(named.values())
+
+    assert bare.call(work, 1, 2, scale=3, x=7) == [17, 20, 7]
+    assert bare.call(lambda first, second=5: first + second, 1) == 6
+    assert (bare.call(lambda value: value * STEP, 3), bare.call(lambda: offset)) == (12, 10)
+
+
+def test_functions_that_call_each_other(bare: Connection) -> None:
+    def is_even(number: int) -> bool:
+        return number == 0 or is_odd(number - 1)
+
+    def is_odd(number: int) -> bool:
+        return number != 0 and is_even(number - 1)
+
+    assert bare.call(is_even, 10)
+
+
+def test_decorated_functions(bare: Connection) -> None:
+    def twice(func: Callable[[int], int]) -> Callable[[int], int]:
+        @functools.wraps(func)
+        def wrapper(value: int) -> int:
+            return func(func(value))
+
+        return wrapper
+
+    @twice
+    def add(value: int) -> int:
+        return value + 1
+
+    assert bare.call(add, 1) == 3
+
+
+def test_classes(bare: Connection) -> None:
+    class Base:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def greet(self) -> str:
+            return f'I am {self.name}'
+
+        @property
+        def upper(self) -> str:
+            return self.name.upper()
+
+        @classmethod
+        def named(cls, name: str) -> Base:
+            return cls(name)
+
+        @staticmethod
+        def fixed() -> int:
+            return STEP
+
+    class Derived(Base):
+        def greet(self) -> str:
+            return super().greet() + '!'
+
+    derived = bare.call(Derived.named, 'x')
+    assert (type(derived) is Derived, derived.name) == (True, 'x')
+    assert bare.call(Derived('y').greet) == 'I am y!'
+    assert bare.call(lambda thing: (thing.upper, thing.fixed()), Derived('z')) == ('Z', STEP)
+
+
+def test_dataclasses_enums_and_named_tuples(bare: Connection) -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Point:
+        x: int
+        y: int = 2
+        tags: list[str] = dataclasses.field(default_factory=list)
+
+        def moved(self, by: int) -> Point:
+            return dataclasses.replace(self, x=self.x + by)
+
+    class Color(enum.Enum):
+        RED = 1
+        BLUE = 2
+
+    class Pair(NamedTuple):
+        first: int
+        second: int = 5
+
+    moved = bare.call(Point(1).moved, 2)
+    assert (moved, type(moved) is Point) == (Point(3), True)
+    assert bare.call(lambda color: (color.name, color is Color.BLUE), Color.BLUE) == ('BLUE', True)
+    assert bare.call(lambda: Color.RED) is Color.RED
+    assert bare.call(lambda pair: pair._replace(first=pair.second), Pair(1)) == Pair(5)
+
+
+def test_generators_and_async_functions(bare: Connection) -> None:
+    def count(limit: int) -> Any:
+        for number in range(limit):
+            sent = yield number * STEP
+            if sent:
+                yield sent
+
+    async def wait(value: int) -> int:
+
+        return sum(await asyncio.gather(*(asyncio.sleep(0, n) for n in range(value))))
+
+    assert list(bare.call_ref(count, 3)) == [0, 4, 8]
+    assert bare.call(lambda: list(count(2))) == [0, 4]
+    assert bare.call(wait, 4) == 6
+    assert bare.submit(wait, 3).result(LIMIT) == 3
+
+
+def test_functions_come_back(bare: Connection) -> None:
+    by = 3
+    scale = bare.call(lambda: lambda value: value * by)
+    assert scale(2) == 6
+    twice = bare.execute('def twice(x):\n    return x * 2\ntwice')
+    assert twice(4) == 8
+
+
+def test_function_without_source(bare: Connection, interpreter: Interpreter) -> None:
+    namespace: dict[str, Any] = {}
+    exec('def secret(): return 5', namespace)
+    if interpreter.version == sys.version_info[:2]:
+        assert bare.call(namespace['secret']) == 5
+        return
+    with pytest.raises(OperationError) as caught:
+        bare.call(namespace['secret'])
+    message = str(caught.value)
+    assert 'secret' in message
+    assert 'source' in message
+    assert interpreter.name in message
+    assert bare.call(len, '') == 0
+
+
+def test_functions_that_share_a_variable(bare: Connection) -> None:
+    count = 0
+
+    def increase() -> None:
+        nonlocal count
+        count += 1
+
+    def work(increase: Callable[[], None], get: Callable[[], int]) -> int:
+        increase()
+        increase()
+        return get()
+
+    assert bare.call(work, increase, lambda: count) == 2
+    assert count == 0
+
+
+def test_global_in_the_body_of_a_class(bare: Connection) -> None:
+    def make() -> int:
+        class Local:
+            step = STEP
+
+        return Local.step
+
+    assert bare.call(make) == STEP
+
+
+def test_annotations_need_nothing(bare: Connection) -> None:
+    class Here:
+        pass
+
+    def annotated(first: int, second: pytest.MonkeyPatch | None = None) -> Here | None:
+        return None
+
+    annotated.__annotations__.update({'first': int, 'second': pytest.MonkeyPatch, 'return': Here})
+    assert bare.call(annotated, 1) is None
+    found = bare.call(lambda: annotated.__annotations__)
+    assert (found['first'], 'MonkeyPatch' in found['second']) == (int, True)
+
+
+# ------------------------------------------------------------------------------------ classes
+
+
+def test_private_slots(bare: Connection) -> None:
+    class Safe:
+        __slots__ = ('__secret',)
+
+        def __init__(self, secret: int) -> None:
+            self.__secret = secret
+
+        def open(self) -> int:
+            return self.__secret
+
+    assert bare.call(lambda: Safe(3).open()) == 3
+    assert bare.call(Safe(5).open) == 5
+
+
+def test_enum_that_makes_its_members(bare: Connection) -> None:
+    class Planet(enum.Enum):
+        radius: float
+
+        EARTH = (5.97, 6.3)
+
+        def __new__(cls, mass: float, radius: float = 1.0) -> Any:
+            made = object.__new__(cls)
+            made._value_ = mass
+            made.radius = radius
+            return made
+
+    assert bare.call(lambda: Planet.EARTH.radius) == 6.3
+    assert bare.call(lambda planet: (planet.radius, planet.value), Planet.EARTH) == (6.3, 5.97)
+    assert bare.call(lambda: Planet(5.97)) is Planet.EARTH
+
+
+def test_hooks_that_have_run_do_not_run_again(bare: Connection) -> None:
+    class Registry(type):
+        made: ClassVar[list[str]] = []
+
+        def __init__(cls, name: str, *args: Any) -> None:
+            super().__init__(name, *args)
+            Registry.made.append(name)
+
+    class Thing(metaclass=Registry):
+        kinds: ClassVar[list[str]] = []
+
+        def __init_subclass__(cls) -> None:
+            Thing.kinds.append(cls.__name__)
+
+    class Special(Thing):
+        pass
+
+    assert bare.call(lambda: (Registry.made, Special.kinds)) == (['Thing', 'Special'], ['Special'])
+
+
+def test_abstract_classes(bare: Connection) -> None:
+    class Shape(abc.ABC):
+        @abc.abstractmethod
+        def area(self) -> int: ...
+
+    class Square(Shape):
+        def area(self) -> int:
+            return STEP
+
+    Shape.register(int)
+    assert bare.call(lambda: Square().area()) == STEP
+    assert bare.call(lambda: isinstance(1, Shape)) is True
+    with pytest.raises(TypeError, match='abstract'):
+        bare.call(lambda: Shape())  # type: ignore[abstract]
+
+
+def test_attrs_classes(bare: Connection) -> None:
+    @attrs.define
+    class Point:
+        x: int
+        y: int = 2
+
+        def size(self) -> int:
+            return self.x * self.y
+
+    @attrs.define
+    class Solid(Point):
+        z: int = 3
+
+        def size(self) -> int:
+            return super().size() * self.z
+
+    bare.export('attr', 'attrs')
+    assert bare.call(lambda: (Point(1) == Point(1), Solid(1).size())) == (True, 6)
+    assert bare.call(Solid(5).size) == 30
+    assert bare.call(lambda: Solid(1, 1, 1)) == Solid(1, 1, 1)
+
+
+# ------------------------------------------------------------------------------------- values
+
+
+def test_standard_streams_are_those_of_the_peer(bare: Connection) -> None:
+    streams = sys.stdout, sys.stderr
+    assert bare.call(lambda: (streams[0] is sys.stdout, streams[1] is sys.stderr)) == (True, True)
+
+
+def test_views_of_dicts(bare: Connection) -> None:
+    table = {'a': 1, 'b': 2}
+    views = table.keys(), table.values(), table.items()
+    assert bare.call(lambda *each: [list(view) for view in each], *views) == [
+        ['a', 'b'],
+        [1, 2],
+        [('a', 1), ('b', 2)],
+    ]
+
+
+@pytest.mark.parametrize('mode', ['r', 'rb', 'w'])
+def test_open_files_stay_where_they_are(bare: Connection, tmp_path: Path, mode: str) -> None:
+    path = tmp_path / 'file'
+    path.write_text('text')
+    with path.open(mode) as file, pytest.raises(OperationError) as caught:
+        bare.call(type, file)
+    assert str(caught.value).startswith("cannot pickle '_io.")
+    assert 'argument 1' in str(caught.value)
+    with pytest.raises(OperationError, match=r"cannot pickle '_io\.\w+' object: the result"):
+        bare.call(open, str(path), mode)
+
+
+def test_modules_go_by_name(bare: Connection) -> None:
+    assert bare.call(lambda module: module.dumps([1]), json) == '[1]'
+    with pytest.raises(OperationError, match="cannot pickle module 'made_up': argument 1"):
+        bare.call(type, types.ModuleType('made_up'))
+
+
+def test_locks_stay_where_they_are(bare: Connection) -> None:
+    lock = threading.Lock()
+    with pytest.raises(OperationError, match=r"cannot pickle '_thread\.lock' object: the function"):
+        bare.call(lambda: lock)
