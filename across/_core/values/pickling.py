@@ -28,6 +28,10 @@ LARGE = 1 << 16
 # of this size (bytes) the pickler is not used again.
 _KEEP = 1 << 14
 
+# What to do about that which can't be pickled.
+_WAY_OUT = 'across.ref(…) passes a proxy of it'
+_WAYS_OUT = {'the result': 'call_ref() leaves it over there, and returns a proxy'}
+
 _NEXT_BUFFER = b'\x97'
 _LARGE_HEADERS: dict[type, tuple[bytes, bytes | None]] = {
     bytes: (b'\x8e', b'B'),
@@ -242,8 +246,10 @@ class Pickling:
             return True
 
         value, root = _as_written(value, root)
-        found = explain_unpicklable(value, can_pickle, root)
-        return f'{found or f"cannot pickle {root}"} ({type(exc).__name__}: {exc})'
+        text = explain_unpicklable(value, can_pickle, root) or f'cannot pickle {root}'
+        if not str(exc).startswith('cannot pickle '):  # else it says no more than we do
+            text += f' ({type(exc).__name__}: {exc})'
+        return f'{text}; {_WAYS_OUT.get(root, _WAY_OUT)}'
 
     def loads(self, frame: Frame, finish: Callable[[Any], Any] = _same) -> Any:
         """Unpickle a frame's payload.
