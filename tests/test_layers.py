@@ -53,7 +53,12 @@ UPPER_LAYERS = (
 ALLOWED_INSIDE = {
     'aio': ('across._core.wire', 'across._core.values'),
     # A child process does the same as a bare peer, and needs the same sockets as any connection.
-    'servers': ('across._core.serving', 'across._core.transports.sockets'),
+    # And a server refuses a client ahead of any handshake, in its words.
+    'servers': (
+        'across._core.serving',
+        'across._core.transports.sockets',
+        'across._core.wire.greeting',
+    ),
 }
 # The wire format does no I/O, waits for nothing and knows nothing of objects.
 BANNED_ON_THE_WIRE = {'socket', 'select', 'threading', 'time', 'pickle', 'logging'}

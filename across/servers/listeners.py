@@ -15,6 +15,8 @@ import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from across._core.wire.greeting import encode_refusal
+
 from . import lifetime
 from .binding import BACKLOG, UnixSocketFile, bind_tcp, exposed_address, path_open_to_all
 from .handlers import SIGNAL_DELAY, ConnectionHandler, LocalConnectionHandler, check_drain
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 RETRY_PAUSE = 0.1
 # Seconds between two messages about that.
 COMPLAINT_PAUSE = 60.0
+# How often to read what a client that is turned away has sent; one that sends on holds up nobody.
+_LAST_READS = 16
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN)
 
 
@@ -380,11 +384,12 @@ def _address(sock: socket.socket) -> Any:
 
 
 def _turn_away(sock: socket.socket, text: str) -> None:
-    """Close a connection, and let its client show why, as it shows any greeting that is none."""
+    """Close a connection, and tell its client why."""
     with sock, suppress(OSError):
         sock.setblocking(False)
-        sock.send(text.encode() + b'\n')
+        sock.send(encode_refusal(text))
         sock.shutdown(socket.SHUT_WR)
         # What is unread when a socket closes makes its peer see an error, and not our text.
-        while sock.recv(4096):
-            pass
+        for _ in range(_LAST_READS):
+            if not sock.recv(4096):
+                break

@@ -9,19 +9,23 @@ import signal
 import socket
 import stat
 import threading
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
-from across import Connection, DisconnectError, OperationError
+from across import Connection, DisconnectError, OperationError, Options
 from across.servers import LocalConnectionHandler, Server, run_tcp, run_unix
+from across.servers.listeners import _turn_away
 from servers.processes import has_ended, running, running_client, running_server
+from support.ends import finish, raised_by
 from support.waiting import SECOND, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from support.certificates import Certificates
 
 HANDLERS = ['LocalConnectionHandler', 'ProcessConnectionHandler', 'BIOSConnectionHandler']
 WITH_CHILDREN = HANDLERS[1:]
@@ -260,12 +264,62 @@ def test_clients_beyond_the_limit_are_turned_away() -> None:
     with Server.listen_tcp('127.0.0.1', 0, max_connections=1) as server:
         with Connection.from_tcp(*server.address) as conn:
             with socket.create_connection(server.address) as other:
-                assert other.recv(100) == b'this server has its 1 connections already\n'
+                said = b'ACROSS 1 refused this server has its 1 connections already\n'
+                assert other.recv(100) == said
                 assert other.recv(100) == b''
             assert conn.call(pow, 2, 3) == 8
         wait_until(lambda: server.connection_count == 0)
         with Connection.from_tcp(*server.address) as conn:
             assert conn.call(pow, 2, 3) == 8
+
+
+@pytest.mark.parametrize('kind', ['plain', 'with a key', 'with TLS'])
+def test_clients_that_are_turned_away_are_told_why(kind: str, certificates: Certificates) -> None:
+    ours, theirs = {
+        'plain': (Options(), Options()),
+        'with a key': (Options(authkey='key'), Options(authkey='key')),
+        'with TLS': (
+            Options(ssl_context=certificates.server_context()),
+            Options(ssl_context=certificates.client_context()),
+        ),
+    }[kind]
+    handler = LocalConnectionHandler(options=ours)
+    with (
+        Server.listen_tcp('localhost', 0, handler=handler, max_connections=1) as server,
+        Connection.from_tcp('localhost', server.address[1], options=theirs),
+    ):
+        other = Connection.from_tcp('localhost', server.address[1], options=theirs)
+        error = raised_by(other.call, pow, 2, 3)
+        finish(other)
+    reason = 'the peer refused the connection: this server has its 1 connections already'
+    assert isinstance(error.__cause__, ConnectionRefusedError)
+    assert str(error) == f'no connection to localhost:{server.address[1]}: {reason}'
+
+
+def test_client_that_is_turned_away_and_sends_on_holds_up_nobody() -> None:
+    ours, theirs = socket.socketpair()
+    with Counting(fileno=ours.detach()) as sock, theirs:
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 19)
+        theirs.setblocking(False)
+        sent = 0
+        with suppress(BlockingIOError):
+            while True:  # as far ahead of us as it can get
+                sent += theirs.send(bytes(1 << 12))
+        _turn_away(sock, 'it is full')
+        assert sock.fileno() == -1
+        assert 0 < sock.count <= 1 << 16 < sent
+        assert theirs.recv(100) == b'ACROSS 1 refused it is full\n'
+
+
+class Counting(socket.socket):
+    """Counts the bytes that are received."""
+
+    count = 0
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        data = super().recv(size, flags)
+        self.count += len(data)
+        return data
 
 
 class Failing(LocalConnectionHandler):

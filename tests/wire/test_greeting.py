@@ -15,6 +15,7 @@ from across._core.wire.greeting import (
     GreetingDecoder,
     PeerInfo,
     encode_greeting,
+    encode_refusal,
     show_bytes,
 )
 
@@ -113,6 +114,21 @@ def test_any_split_of_the_bytes_gives_the_same_greeting(
         turn += 1
     assert (found.cache_tag, found.info) == (info.cache_tag, info)
     assert decoder.rest + data == behind
+
+
+@pytest.mark.parametrize(
+    ('line', 'reason'),
+    [
+        (encode_refusal('it has enough'), 'it has enough'),
+        (b'ACROSS 2 refused it  is\tnew\r\n', 'it is new'),
+        (b'ACROSS 1 refused \x1b[2J\n', r"'\x1b[2J'"),
+        (b'ACROSS 1 refused\n', "''"),
+    ],
+)
+def test_refusals_give_their_reason(line: bytes, reason: str) -> None:
+    with pytest.raises(ConnectionRefusedError) as caught:
+        GreetingDecoder().received(line)
+    assert str(caught.value) == f'the peer refused the connection: {reason}'
 
 
 def test_unknown_keys_are_ignored() -> None:

@@ -32,11 +32,18 @@ def check_first_bytes(data: memoryview) -> None:
 
     Raises:
         ProtocolError: That is no TLS.
+        ConnectionRefusedError: It is a server that serves nobody else now.
     """
     if data[0] in (_ALERT, _HANDSHAKE):
         return
     hint = 'this side does: either both or none of the sides need Options(ssl_context=…)'
-    if bytes(data[:7]) == b'ACROSS ':
+    first = bytes(data[:500]).partition(b'\n')[0]
+    if first.startswith(b'ACROSS '):
+        _, refused, reason = first.partition(b' refused ')
+        if refused:  # the handshake's word, said ahead of TLS
+            text = reason.decode('ascii', 'backslashreplace')
+            shown = text if text.isprintable() else repr(text)
+            raise ConnectionRefusedError(f'the peer refused the connection: {shown}')
         raise ProtocolError(f'the peer does not encrypt with TLS, and {hint}')
     raise ProtocolError(f'the peer does not speak TLS, and {hint}; it sent: {bytes(data[:60])!r}')
 

@@ -4,11 +4,13 @@
 
     ACROSS 1 peer host=wonderland pid=4242 implementation=cpython version=3.11.7 …
     ACROSS 1 bios cpython-311
+    ACROSS 1 refused this server has its 10 connections already
 
 The number is the version of the protocol. The first form is sent by a process that has the library,
 and is followed by frames. The second one is sent by a bare Python that waits for the library's
 code; once it has that, it sends the first form. A side that has a key sends neither before the
-other one has proved to know the key; see :mod:`.authentication`.
+other one has proved to know the key; see :mod:`.authentication`. The third form is sent by a server
+that closes the connection then; it says why, to people, and comes ahead of keys and TLS.
 
 Values are percent-encoded, so that a line can be split at spaces. Unknown keys are ignored; that
 leaves room for later versions. Nothing in a greeting is ever unpickled or evaluated.
@@ -95,6 +97,11 @@ def encode_greeting(info: PeerInfo) -> bytes:
 _encoded: tuple[PeerInfo | None, bytes] = None, b''
 
 
+def encode_refusal(reason: str) -> bytes:
+    """The line that tells a client, in ASCII text, why it is not served."""
+    return PREFIX + f'{VERSION} refused {reason}\n'.encode('ascii')
+
+
 class GreetingDecoder:
     """Finds the greeting at the start of the stream."""
 
@@ -109,6 +116,7 @@ class GreetingDecoder:
         Raises:
             ProtocolError: This is no greeting; the message shows what came instead.
             AuthenticationError: The peer wants a key.
+            ConnectionRefusedError: The peer serves nobody else now.
         """
         line = self.received_line(data)
         return None if line is None else parse_greeting(line)
@@ -157,8 +165,12 @@ def split_line(line: bytes) -> list[str]:
 
     Raises:
         ProtocolError: It is none, or of another version.
+        ConnectionRefusedError: It says that the peer serves nobody else now.
     """
     words = line.decode('ascii', 'replace').split()
+    if words[2:3] == ['refused']:  # in whatever version
+        reason = show_bytes(' '.join(words[3:]).encode())
+        raise ConnectionRefusedError(f'the peer refused the connection: {reason}')
     if len(words) < 3 or words[2] not in ('peer', 'bios', 'key'):
         raise ProtocolError(f'the peer sent a greeting that makes no sense: {show_bytes(line)}')
     if words[1] != str(VERSION):
