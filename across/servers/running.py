@@ -30,6 +30,7 @@ def run_tcp(
     port: int,
     *,
     handler: ConnectionHandler | None = None,
+    max_connections: int | None = None,
     drain: float | None = DRAIN_TIME,
 ) -> None:
     """Accept connections on a TCP port until :exc:`KeyboardInterrupt`, or SIGTERM, comes.
@@ -42,6 +43,8 @@ def run_tcp(
         port: Port number.
         handler: Is given each connection, and closed in the end. A
             :class:`LocalConnectionHandler` unless given.
+        max_connections: While there are that many, further clients are turned away; see
+            :class:`Server`.
         drain: For how many seconds calls may go on in the end; see :meth:`Server.close`.
 
     Raises:
@@ -49,13 +52,17 @@ def run_tcp(
 
     Threads: SIGTERM is only seen to in the main thread, and where nobody else does.
     """
-    _run(lambda: Server.listen_tcp(host, port, handler=handler), drain)
+    _run(
+        lambda: Server.listen_tcp(host, port, handler=handler, max_connections=max_connections),
+        drain,
+    )
 
 
 def run_unix(
     path: str | os.PathLike[str],
     *,
     handler: ConnectionHandler | None = None,
+    max_connections: int | None = None,
     drain: float | None = DRAIN_TIME,
 ) -> None:
     """Make a Unix socket, with mode 0600, and accept connections like :func:`run_tcp`.
@@ -64,18 +71,24 @@ def run_unix(
         path: Of the socket. What an earlier server left there is removed.
         handler: Is given each connection, and closed in the end. A
             :class:`LocalConnectionHandler` unless given.
+        max_connections: While there are that many, further clients are turned away; see
+            :class:`Server`.
         drain: For how many seconds calls may go on in the end; see :meth:`Server.close`.
 
     Raises:
         OSError: Another server listens there, or there is a file that is no socket.
     """
-    _run(lambda: Server.listen_unix(path, handler=handler), drain)
+    _run(
+        lambda: Server.listen_unix(path, handler=handler, max_connections=max_connections),
+        drain,
+    )
 
 
 def run_systemd(
     name: str | None = None,
     *,
     handler: ConnectionHandler | None = None,
+    max_connections: int | None = None,
     drain: float | None = DRAIN_TIME,
 ) -> None:
     """Accept connections on sockets that systemd listens on, like :func:`run_tcp`.
@@ -84,12 +97,17 @@ def run_systemd(
         name: Only on those of the socket units with this ``FileDescriptorName=``.
         handler: Is given each connection, and closed in the end. A
             :class:`LocalConnectionHandler` unless given.
+        max_connections: While there are that many, further clients are turned away; see
+            :class:`Server`.
         drain: For how many seconds calls may go on in the end; see :meth:`Server.close`.
 
     Raises:
         OSError: systemd passed no such socket.
     """
-    _run(lambda: Server.listen_systemd(name, handler=handler), drain)
+    _run(
+        lambda: Server.listen_systemd(name, handler=handler, max_connections=max_connections),
+        drain,
+    )
 
 
 def _run(listen: Callable[[], Server], drain: float | None) -> None:

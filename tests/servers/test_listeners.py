@@ -10,6 +10,7 @@ import socket
 import stat
 import threading
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -548,6 +549,30 @@ def test_run_tcp_serves_until_interrupted() -> None:
         assert wait_until(call, 'the server', 10 * SECOND) == process.pid
         process.send_signal(signal.SIGINT)
         assert process.finish() == ('returned', '', 0)
+
+
+@pytest.mark.parametrize('kind', ['tcp', 'unix'])
+def test_functions_that_serve_know_the_limit(kind: str, path: Path) -> None:
+    with closing(socket.create_server(('127.0.0.1', 0))) as sock:
+        host, port = sock.getsockname()
+    where = repr((host, port) if kind == 'tcp' else (str(path),))
+    connect = partial(Connection.from_tcp, host, port)
+    if kind == 'unix':
+        connect = partial(Connection.from_unix, str(path))
+
+    def enter() -> Connection | None:
+        try:
+            return connect().__enter__()
+        except DisconnectError:
+            return None
+
+    script = f'from across.servers import run_{kind} as run; run(*{where}, max_connections=1)'
+    with running(script):
+        first = wait_until(enter, 'the server', 10 * SECOND)
+        assert first is not None
+        with first:
+            error = raised_by(connect().__enter__)
+    assert str(error).endswith('this server has its 1 connections already')
 
 
 def test_handler_of_sigterm_is_left_as_it_was(path: Path) -> None:

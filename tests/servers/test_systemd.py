@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import across
-from across import Connection
+from across import Connection, DisconnectError
 from across.servers import inherited_sockets, notify
 from servers.processes import Process, running, running_server
 from support.waiting import SECOND, wait_until
@@ -106,6 +106,15 @@ def test_clients_wait_while_the_service_restarts(unix: socket.socket) -> None:
             conn.close()
             server.send_signal(signal.SIGTERM)
             assert server.finish() == ('returned', '', 0)
+
+
+def test_service_knows_the_limit(unix: socket.socket) -> None:
+    path = unix.getsockname()
+    script = 'from across.servers import run_systemd; run_systemd(max_connections=1)'
+    with activated([unix], '-c', script), Connection.from_unix(path):
+        conn = Connection.from_unix(path)
+        with pytest.raises(DisconnectError, match='this server has its 1 connections'), conn:
+            pass
 
 
 def test_sockets_by_name(tcp: socket.socket, unix: socket.socket) -> None:
