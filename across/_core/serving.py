@@ -24,6 +24,7 @@ def serve(transport: Transport, options: Options, accepted: tuple[str, ...] = ()
 
     Raises:
         ProtocolError: The peer did not speak the protocol.
+        DisconnectError: The peer is gone, without a goodbye.
     """
     with main_loop:  # a call may come before this thread waits
         # Made in two steps: SIGTERM may end this thread while it makes the connection, which by
@@ -33,8 +34,6 @@ def serve(transport: Transport, options: Options, accepted: tuple[str, ...] = ()
             connection.__init__(transport, options, accepted)  # type: ignore[misc]
             main_loop.only_link = connection._link
             connection.wait()
-        except DisconnectError:
-            pass  # the peer is gone; nobody is left to tell
         finally:
             link: Link | None = getattr(connection, '_link', None)
             if link is not None:
@@ -51,11 +50,18 @@ def serve_stdio(options: dict[str, Any]) -> None:
     from .travel.importer import ALWAYS_EXPORTED
 
     settings = Options(**options).copy(accept_exported_modules=True, forward_stdio=False)
-    serve(StdioTransport(), settings, ALWAYS_EXPORTED)
+    try:
+        serve(StdioTransport(), settings, ALWAYS_EXPORTED)
+    except DisconnectError:
+        pass  # the peer is gone; nobody is left to tell
 
 
 def serve_socket(sock: socket.socket, options: Options) -> None:
-    """What the child process of a server does: serve one of its clients."""
+    """What the child process of a server does: serve one of its clients.
+
+    Raises:
+        ProtocolError, DisconnectError: See :func:`serve`.
+    """
     from .transports.sockets import SocketTransport
 
     transport = SocketTransport(sock)

@@ -17,6 +17,7 @@ from across import AcrossError, Options
 from across._core.serving import serve_socket
 
 from .leash import hold, leave_interrupts_to_parent
+from .refusals import LONGEST, refusal_of
 
 # Seconds that threads of user code get to finish once the connection has ended.
 LINGER_TIME = 5.0
@@ -32,8 +33,10 @@ def main() -> None:
     sock = socket.socket(fileno=sock_fd)
     try:
         hold(leash, options.timeout)
-        with suppress(AcrossError):  # however it ended, that is the client's business
-            serve_socket(sock, options)
+        serve_socket(sock, options)
+    except AcrossError as exc:  # how it ended otherwise, that is the client's business
+        with suppress(OSError):  # the parent is gone
+            os.write(leash, refusal_of(exc).encode()[:LONGEST])
     finally:
         # The normal end of the interpreter waits for threads that user code left behind.
         threading.Thread(target=_end_later, daemon=True).start()

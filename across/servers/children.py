@@ -6,8 +6,8 @@ Layer: servers.
 from __future__ import annotations
 
 import functools
-import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,10 +18,10 @@ from across import get_bios
 from across._core.transports.sockets import check_socket
 
 from . import leash
+from .refusals import LONGEST
 from .sessions import Session
 
 if TYPE_CHECKING:
-    import socket
     from typing import Callable
 
 # The arguments are two descriptors and the search path; `sys` needs none to be imported. The main
@@ -51,24 +51,26 @@ class Child(Session):
         first: bytes = b'',
     ) -> None:
         check_socket(sock)
-        end, self._leash = os.pipe()
+        end, self._leash = socket.socketpair()
         self._mutex = threading.Lock()  # guards `_leash`
-        fds = (end,) if as_stdio else (end, sock.fileno())
+        fds = (end.fileno(),) if as_stdio else (end.fileno(), sock.fileno())
         stdin, stdout = (sock.fileno(), sock.fileno()) if as_stdio else (subprocess.DEVNULL, None)
         # Undone in the child by leash.leave_interrupts_to_parent().
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            self._process = subprocess.Popen(command(end), stdin=stdin, stdout=stdout, pass_fds=fds)
+            self._process = subprocess.Popen(
+                command(end.fileno()), stdin=stdin, stdout=stdout, pass_fds=fds
+            )
         except BaseException:
-            os.close(self._leash)
+            self._leash.close()
             raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            os.close(end)
-        with suppress(BrokenPipeError):  # it is dead: watch() will tell
-            os.write(self._leash, first)
+            end.close()
+        with suppress(ConnectionError):  # it is dead: watch() will tell
+            self._leash.sendall(first)
 
-    def watch(self, on_end: Callable[[], None]) -> None:
+    def watch(self, on_end: Callable[[str], None]) -> None:
         # A thread for each child waits here. Beside the process that is next to nothing, and it is
         # the one way, on every platform, to wait for some children of a program but not for all.
         try:
@@ -80,24 +82,24 @@ class Child(Session):
             self._wait(on_end)
             raise
 
-    def _wait(self, on_end: Callable[[], None]) -> None:
+    def _wait(self, on_end: Callable[[str], None]) -> None:
+        refusal = b''
         try:
             self._process.wait()
+            # Processes that it has left may hold its end.
+            with self._mutex, suppress(OSError):
+                refusal = self._leash.recv(LONGEST, socket.MSG_DONTWAIT)
             self.end()
         finally:
-            on_end()
+            on_end(refusal.decode('utf-8', 'replace'))
 
     def drain(self) -> None:
         with self._mutex, suppress(OSError):  # it has ended, or never reads what it is told
-            if self._leash >= 0:
-                os.write(self._leash, leash.DRAIN)
+            self._leash.send(leash.DRAIN)
 
     def end(self) -> None:
         with self._mutex:
-            # In this order: a Ctrl-C in between must not make us close somebody else's descriptor.
-            leash, self._leash = self._leash, -1
-            if leash >= 0:
-                os.close(leash)
+            self._leash.close()
 
     def kill(self) -> None:
         self._process.kill()

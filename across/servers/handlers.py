@@ -9,7 +9,6 @@ import abc
 import math
 import threading
 import time
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from across import AcrossError, Connection, Options
 from . import lifetime
 from .admission import check_admission, pack
 from .children import start_bare_child, start_child
+from .refusals import Refusals, refusal_of
 from .sessions import Session
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ class Pool(ConnectionHandler):
             raise TypeError(f'options must be across.Options, not {type(options).__name__}')
         self._options = Options() if options is None else options
         self._admission = check_admission(self._options)
+        self._refusals = Refusals()
         self._sessions: dict[Session, None] = {}
         self._closing = self._cancelled = False
         # Guards `_sessions` and `_closing`; notified when a session is over.
@@ -162,10 +163,14 @@ class Pool(ConnectionHandler):
     def _closed(self) -> RuntimeError:
         return RuntimeError(f'this {type(self).__name__} is closed')
 
-    def _remove(self, session: Session) -> None:
-        with self._changed:
-            self._sessions.pop(session, None)
-            self._changed.notify_all()
+    def _remove(self, session: Session, refusal: str) -> None:
+        try:
+            if refusal:
+                self._refusals.report(refusal)
+        finally:
+            with self._changed:
+                self._sessions.pop(session, None)
+                self._changed.notify_all()
 
     def cancel(self) -> None:
         self._cancelled = True
@@ -242,13 +247,15 @@ class _LocalSession(Session):
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def watch(self, on_end: Callable[[], None]) -> None:
+    def watch(self, on_end: Callable[[str], None]) -> None:
         def close(connection: Connection) -> None:
+            refusal = ''
             try:
-                with suppress(AcrossError):  # however it ended, that is the client's business
-                    connection.close()
+                connection.close()
+            except AcrossError as exc:  # how it ended otherwise, that is the client's business
+                refusal = refusal_of(exc)
             finally:
-                on_end()
+                on_end(refusal)
 
         self._connection.add_end_callback(close)
 

@@ -1,7 +1,8 @@
-"""The leash of a child process: a pipe whose end ends the child.
+"""The leash of a child process: a pair of sockets whose end ends the child.
 
-The parent holds the writing end. When that is closed, by the parent or by its death, the child is
-told to end, and made to if it doesn't. A byte before that tells it to let its calls finish first.
+The parent holds one of them. When that is closed, by the parent or by its death, the child is told
+to end, and made to if it doesn't. A byte before that tells it to let its calls finish first. In the
+other direction goes the reason for which a client was refused, if it was.
 This file also runs ahead of the BIOS script, in children that have nothing but their standard
 library.
 """
@@ -45,7 +46,7 @@ def hold(leash: int, timeout: float | None) -> None:
     out. It also comes from service managers, which send it to a server and all its children.
 
     Args:
-        leash: Descriptor of the reading end.
+        leash: Descriptor of the child's end.
         timeout: Seconds to end in, once told, None for the longest time. A bare interpreter also
             ends if it has not got the library in that time; None is no limit for that.
     """
@@ -62,7 +63,11 @@ def _watch(leash: int, timeout: float | None) -> None:
         if 'across' not in sys.modules:
             os._exit(1)
         poll.poll()
-    if os.read(leash, 1) == DRAIN and _drain():
+    try:
+        told = os.read(leash, 1)
+    except ConnectionResetError:  # the parent left without having read what we said
+        told = b''
+    if told == DRAIN and _drain():
         poll.poll()
     end = time.monotonic() + (LONGEST_TIME if timeout is None else timeout)
     while time.monotonic() < end:

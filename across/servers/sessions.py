@@ -19,8 +19,11 @@ class Session(abc.ABC):
     """
 
     @abc.abstractmethod
-    def watch(self, on_end: Callable[[], None]) -> None:
+    def watch(self, on_end: Callable[[str], None]) -> None:
         """Have a function called once it is over, and what it held is free. To be called once.
+
+        Args:
+            on_end: Is given the reason if the client was refused, otherwise an empty string.
 
         Raises:
             RuntimeError: That would take a thread, and the system has no more of them; it is killed

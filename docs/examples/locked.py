@@ -1,11 +1,14 @@
 """A server, in the background of a program, that lets in only those who know a key."""
 
+import logging
 import secrets
+import sys
 
 from across import AuthenticationError, Connection, Options
 from across.servers import LocalConnectionHandler, Server
 
 if __name__ == '__main__':
+    logging.basicConfig(stream=sys.stdout, format='%(name)s: %(message)s')
     options = Options(authkey=secrets.token_bytes(32))
     with Server.listen_tcp(
         'localhost', 0, handler=LocalConnectionHandler(options=options)
@@ -15,4 +18,5 @@ if __name__ == '__main__':
         try:
             Connection.from_tcp(*server.address, options=Options(authkey='a guess')).close()
         except AuthenticationError as exc:
-            print(str(exc).partition(': ')[2])
+            error = exc
+    print(str(error).partition(': ')[2])

@@ -99,15 +99,23 @@ def running(*words: object) -> Iterator[Running]:
 
 
 @contextmanager
-def serving(endpoint: str, *words: str) -> Iterator[str]:
-    """``across serve``, listening: the TARGET for its clients."""
+def serving(endpoint: str, *words: str, refused: tuple[str, ...] = ()) -> Iterator[str]:
+    """``across serve``, listening: the TARGET for its clients.
+
+    Args:
+        refused: What it says, in parts, of those that it has refused in the end.
+    """
     with running('serve', endpoint, *words) as server:
         line = server.read_line()
         assert line.startswith('listening on '), (line, server.finish())
         yield line.partition('listening on ')[2]
         server.send_signal(signal.SIGTERM)
         result = server.finish()
-        assert result == (0, '', ''), result
+        said = result.err.splitlines()
+        assert (result.status, result.out, len(said)) == (0, '', len(refused)), result
+        for i, line in enumerate(said):
+            assert line.startswith('a client was refused: '), result
+            assert refused[i] in line
 
 
 class InTerminal:

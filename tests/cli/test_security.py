@@ -38,7 +38,9 @@ def write_key(path: Path, text: str, mode: int = 0o600) -> Path:
 def test_a_key(key: Path, handler: str, tmp_path: Path) -> None:
     right = '--authkey-file', str(key)
     other = '--authkey-file', str(write_key(tmp_path / 'other', 'a guess'))
-    with serving(f'unix://{tmp_path}/socket', '--handler', handler, *right) as target:
+    words = '--handler', handler, *right
+    refused = FAILED, 'the peer has no key, and this side wants one'
+    with serving(f'unix://{tmp_path}/socket', *words, refused=refused) as target:
         assert run_program('exec', target, *right, '6 * 7') == (0, '42\n', '')
         status, out, err = run_program('exec', target, *other, '6 * 7')
         assert (status, out) == (1, '')
@@ -52,7 +54,8 @@ def test_tls_with_certificates_of_clients(certificates: Certificates) -> None:
     server = (*files(certificates.server), '--tls-client-ca', authority)
     client = (*files(certificates.client), '--tls-ca', authority)
     # Which other machines could reach: it gives no warning.
-    with serving('tcp://0.0.0.0:0', *server) as target:
+    refused = 'has shown no certificate', 'does not accept the certificate of this side'
+    with serving('tcp://0.0.0.0:0', *server, refused=refused) as target:
         target = target.replace('0.0.0.0', 'localhost')
         words = '--on', target, *client
         assert run_program('exec', *words, '6 * 7') == (0, f'{target}: 42\n', '')

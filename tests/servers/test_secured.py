@@ -59,7 +59,9 @@ def connect(server: Server, context: ssl.SSLContext | None, **options: Any) -> C
 
 @pytest.mark.parametrize('kind', HANDLERS)
 def test_clients_with_a_certificate(
-    kind: Callable[..., ConnectionHandler], certificates: Certificates
+    kind: Callable[..., ConnectionHandler],
+    certificates: Certificates,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     with serve(kind, ssl_context=mutual(certificates)) as server:
         with connect(server, certificates.client_context(certificates.client)) as conn:
@@ -70,6 +72,10 @@ def test_clients_with_a_certificate(
             assert 'certificate' in str(raised_by(conn.call, abs, -1))
             finish(conn)
         wait_until(lambda: server.connection_count == 0, 'the refused to go', 10 * SECOND)
+    said = sorted(record.getMessage() for record in caplog.records)
+    assert [each.startswith('a client was refused: ') for each in said] == [True, True]
+    assert 'has shown no certificate, and this side wants one' in said[1]
+    assert 'is not trusted, as ' in said[0]
 
 
 def test_children_get_functions_by_value(certificates: Certificates) -> None:
