@@ -6,15 +6,16 @@ Layer: servers. Imports nothing of ours.
 from __future__ import annotations
 
 import errno
+import fcntl
 import ipaddress
 import os
 import socket
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 # How many clients may wait to be accepted; the system cuts it down to its own limit.
 BACKLOG = 1024
@@ -135,12 +136,14 @@ class UnixSocketFile:
         self.path = os.path.abspath(name)  # removed in the end, wherever we are then
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._bind()
-            found = os.lstat(self.path)
-            self._identity = found.st_dev, found.st_ino
-            # In time: nobody can connect before we listen.
-            os.chmod(self.path, stat.S_IRUSR | stat.S_IWUSR)
-            self.socket.listen(BACKLOG)
+            # Another one that starts now would take what does not listen yet for stale.
+            with _only_one(self.path):
+                self._bind()
+                found = os.lstat(self.path)
+                self._identity = found.st_dev, found.st_ino
+                # In time: nobody can connect before we listen.
+                os.chmod(self.path, stat.S_IRUSR | stat.S_IWUSR)
+                self.socket.listen(BACKLOG)
         except BaseException:
             self.socket.close()
             raise
@@ -164,6 +167,37 @@ class UnixSocketFile:
             found = os.lstat(self.path)
             if (found.st_dev, found.st_ino) == self._identity:
                 os.unlink(self.path)
+
+
+@contextmanager
+def _only_one(path: str) -> Iterator[None]:
+    """A context that one server at a time is in, for one path; leaves no file behind."""
+    lock = f'{path}.across-lock'
+    fd = _lock(lock, path)
+    try:
+        yield
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(lock)  # as long as it is ours
+        fcntl.flock(fd, fcntl.LOCK_UN)  # a child forked meanwhile may have a copy
+        os.close(fd)
+
+
+def _lock(lock: str, path: str) -> int:
+    while True:
+        try:
+            fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, stat.S_IRUSR | stat.S_IWUSR)
+        except OSError as exc:
+            raise OSError(exc.errno, f'cannot listen on {path}: {exc.strerror}') from exc
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(fd), os.lstat(lock)):
+                    return fd
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)  # whoever had it has removed it
 
 
 def _remove_stale(path: str) -> None:

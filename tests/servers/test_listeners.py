@@ -9,14 +9,16 @@ import signal
 import socket
 import stat
 import threading
+import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from across import Connection, DisconnectError, OperationError, Options
 from across.servers import LocalConnectionHandler, Server, run_tcp, run_unix
+from across.servers.binding import _only_one
 from across.servers.listeners import _turn_away
 from servers.processes import has_ended, running, running_client, running_server
 from support.ends import finish, raised_by
@@ -211,6 +213,58 @@ def test_file_is_not_replaced(path: Path) -> None:
     with pytest.raises(FileExistsError, match=f'{path}: it exists and is no socket'):
         run_unix(path)
     assert path.read_text() == 'precious'
+
+
+def test_of_servers_that_start_at_once_one_wins(path: Path) -> None:
+    """None takes the socket of another, which is bound but does not listen yet, for a stale one."""
+    for _ in range(50):
+        with socket.socket(socket.AF_UNIX) as earlier:
+            earlier.bind(str(path))
+        barrier = threading.Barrier(4)
+        started: list[Server | BaseException] = []
+
+        def start(barrier: threading.Barrier = barrier, started: list[Any] = started) -> None:
+            barrier.wait()
+            try:
+                started.append(Server.listen_unix(path))
+            except OSError as exc:
+                started.append(exc)
+
+        threads = [threading.Thread(target=start) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        servers = [each for each in started if isinstance(each, Server)]
+        with ExitStack() as stack:
+            for server in servers:
+                stack.enter_context(server)
+            assert len(servers) == 1, started
+            check_serving(path)
+        others = [each.strerror for each in started if isinstance(each, OSError)]
+        assert others == [f'cannot listen on {path}: another server does'] * 3
+        assert not os.listdir(path.parent)
+
+
+def test_servers_that_start_take_turns(path: Path) -> None:
+    inside: list[int] = []
+    seen = []
+
+    def enter() -> None:
+        for _ in range(100):
+            with _only_one(str(path)):
+                inside.append(0)
+                time.sleep(0.0001)  # others would come now
+                seen.append(len(inside))
+                inside.pop()
+
+    threads = [threading.Thread(target=enter) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [1] * 400
+    assert not os.listdir(path.parent)
 
 
 def test_socket_of_a_successor_is_left_alone(path: Path) -> None:
