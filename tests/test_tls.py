@@ -9,14 +9,16 @@ import ssl
 import subprocess
 import sys
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from across import AuthenticationError, Connection, DisconnectError, Options, ProtocolError
+from across._core.transports.tls import READ_SIZE
 from across._core.wire.frames import GOODBYE, encode
 from support.ends import at_once, finish, greeting, raised_by
 from support.peers import environment
@@ -136,6 +138,20 @@ def test_a_killed_peer_is_noticed_at_once(certificates: Certificates) -> None:
             both.server.cancel()
             finish(both.server)
             assert isinstance(call.exception(), DisconnectError)
+
+
+def test_idle_connections_keep_no_buffers(certificates: Certificates) -> None:
+    with ExitStack() as stack:
+
+        def connect() -> None:
+            stack.enter_context(encrypted(certificates)).client.call(abs, -1)
+
+        connect()  # what all of them share
+        tracemalloc.start()
+        stack.callback(tracemalloc.stop)
+        for _ in range(10):
+            connect()
+        wait_until(lambda: tracemalloc.get_traced_memory()[0] < 20 * READ_SIZE / 2)
 
 
 def test_idle_connections_have_no_threads(certificates: Certificates) -> None:

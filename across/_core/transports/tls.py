@@ -17,6 +17,7 @@ import errno
 import ssl
 import threading
 import time
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,9 @@ READ_SIZE = 1 << 16
 BATCH_SIZE = 1 << 16
 # How often to read what nobody wants any more, at closing.
 _LAST_READS = 16
+# Where bytes are received to before OpenSSL takes them; those that nobody uses at the moment. If
+# each connection had its own, they would be most of what idle ones cost.
+_spare: deque[memoryview] = deque(maxlen=4)
 
 
 class TlsTransport(Transport):
@@ -76,7 +80,6 @@ class TlsTransport(Transport):
         self._first = bytearray(1)
         self._has_first = False
         self._dry = True  # OpenSSL needs more from the transport below
-        self._raw = memoryview(bytearray(READ_SIZE))
         self._failure: OSError | None = None
         self._broken: OSError | None = None  # nothing can be sent, either
         self._at_end = False
@@ -257,14 +260,18 @@ class TlsTransport(Transport):
     def _fetch(self) -> int:
         """Move bytes from the transport below to OpenSSL; returns what `receive_into` would."""
         with self._undisturbed:
-            count = self._inner.receive_into(self._raw)
-            if count > 0:
-                data = self._raw[:count]
-                if not self._is_tls:
-                    self._check_first(data)
-                self._dry = False
-                with self._lock:
-                    self._incoming.write(data)
+            raw = _take_buffer()
+            try:
+                count = self._inner.receive_into(raw)
+                if count > 0:
+                    data = raw[:count]
+                    if not self._is_tls:
+                        self._check_first(data)
+                    self._dry = False
+                    with self._lock:
+                        self._incoming.write(data)
+            finally:
+                _spare.append(raw)
         return count
 
     def _check_first(self, data: memoryview) -> None:
@@ -342,8 +349,9 @@ class TlsTransport(Transport):
             self._outflow.flush()
             # What is unread when a socket closes makes its peer see an error, and lose our last
             # words: the tickets that a server sends, say, which nobody asked for.
+            raw = memoryview(bytearray(READ_SIZE))
             for _ in range(_LAST_READS):
-                if self._inner.receive_into(self._raw) <= 0:
+                if self._inner.receive_into(raw) <= 0:
                     break
 
     def abandon(self) -> None:
@@ -371,3 +379,10 @@ class _Undisturbed:
         if exc_type is not None and not issubclass(exc_type, (OSError, ProtocolError)):
             self._transport.break_off('interrupted while a message was being encrypted')
         shield.__exit__()
+
+
+def _take_buffer() -> memoryview:
+    try:
+        return _spare.pop()
+    except IndexError:
+        return memoryview(bytearray(READ_SIZE))
