@@ -239,6 +239,18 @@ def test_a_service_tells_when_it_is_ready(told: socket.socket, tcp: socket.socke
         assert server.finish()[2] == 0
 
 
+def test_the_program_of_the_documentation(told: socket.socket, unix: socket.socket) -> None:
+    script = Path(__file__).parents[2] / 'docs' / 'examples' / 'sigterm_systemd.py'
+    with activated([unix], str(script)) as server:
+        assert told.recv(100) == b'READY=1'
+        with Connection.from_unix(unix.getsockname()) as conn:
+            assert conn.call(os.getpid) == server.pid
+            server.send_signal(signal.SIGTERM)
+            conn.wait()  # raises if nobody said goodbye
+        assert told.recv(100) == b'STOPPING=1'
+        assert server.finish() == ('', '', 0)
+
+
 def test_so_do_the_functions(told: socket.socket, tmp_path: Path) -> None:
     with running_server(tmp_path / 'socket') as server:
         assert told.recv(100) == b'READY=1'
