@@ -303,7 +303,8 @@ class BIOSConnectionHandler(Pool):
 
     As :class:`ProcessConnectionHandler`, but the children don't import this library, or anything
     else that is installed here: the client sends it, so there can't be two versions of it. They
-    accept exported modules, and take over the options of the client.
+    accept exported modules, and take over the options of the client, its limits included: one with
+    ``timeout=None`` that vanishes keeps its child until the handler is closed.
 
     Args:
         options: Their ``timeout`` says how long :meth:`close` waits for the children to end, before
