@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import random
 import socket
 import threading
@@ -14,7 +15,18 @@ import pytest
 
 import across
 from across import Connection, DisconnectError, OperationError, Options, ProtocolError
-from across._core.wire.frames import CALL, GOODBYE, HEADER, IDLE, RELEASE, RESULT, encode
+from across._core import handlers
+from across._core.wire.frames import (
+    CALL,
+    FAILURE,
+    GOODBYE,
+    HEADER,
+    IDLE,
+    POST,
+    RELEASE,
+    RESULT,
+    encode,
+)
 from support.ends import (
     bare_peer,
     finish,
@@ -28,7 +40,7 @@ from support.ends import (
 from support.waiting import MS, SECOND, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 LIMIT = 1 << 16
 # Far more than anything here needs; far less than what is announced.
@@ -193,6 +205,56 @@ def test_a_flood_of_calls_is_refused_above_the_limit(bystander: None) -> None:
             call.cancel()
         wait_until(lambda: not isinstance(raised_or_result(ours), OperationError), 'room')
         assert ours.call(abs, -1) == 1
+
+
+SEEN = threading.Semaphore(0)
+
+
+def see() -> None:
+    SEEN.release()
+
+
+def body_of(func: Callable[..., object], *args: object) -> bytes:
+    return pickle.dumps((func, args, {}))
+
+
+def send_calls(sock: socket.socket, count: int) -> None:
+    """Make calls where one may run, and does; then wait until all have been read."""
+    sock.sendall(encode(CALL, 1, 0, body_of(stay)))
+    assert ENTERED.acquire(timeout=5 * SECOND)
+    call = body_of(abs, -1)
+    sock.sendall(b''.join(encode(CALL, 2 + i, 0, call) for i in range(count)))
+    sock.sendall(encode(POST, 0, 0, body_of(see)))
+    assert SEEN.acquire(timeout=10 * SECOND)
+
+
+def test_refusals_that_nobody_reads(bystander: None) -> None:
+    """They wait in one thread, whatever their number; whoever reads them at last gets them all."""
+    with pair() as (ours, _), plain_peer(max_calls=1) as (conn, sock):
+        assert ours.call(abs, -1) == 1
+        before = threading.active_count()
+        send_calls(sock, 6000)
+        assert threading.active_count() < before + 10
+        assert ours.call(abs, -1) == 1
+        assert conn.is_connected()
+        refused: set[int] = set()
+        while len(refused) < 6000:
+            kind, call_id, body = receive_frame(sock)
+            if kind == FAILURE:
+                assert b'has 1 calls of this connection in flight already' in body
+                refused.add(call_id)
+        assert refused == set(range(2, 6002))
+
+
+def test_more_refusals_than_can_wait(bystander: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with plain_peer(max_calls=1) as (conn, sock):
+        send_calls(sock, 6000)  # what the system and the outbox hold of their refusals is not much
+        monkeypatch.setattr(handlers, 'MOST_REFUSALS', 10)
+        sock.sendall(encode(CALL, 7000, 0, body_of(abs, -1)))
+        wait_until(lambda: not conn.is_connected(), 'the end of the connection')
+        error = raised_by(conn.call, abs, -1)
+        assert isinstance(error, DisconnectError)
+        assert 'makes calls beyond its limit, and does not read the answers' in str(error)
 
 
 def raised_or_result(conn: Connection) -> object:

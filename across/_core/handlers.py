@@ -30,6 +30,13 @@ _LOOK_AGAIN = 0.05
 # Of an error that stands for one that is too large to be sent.
 _LONGEST_TEXT = 2000
 
+# How many refusals may wait for a peer to read them: ten megabytes. One that reads while it calls
+# never gets as far.
+MOST_REFUSALS = 100_000
+# Why calls are refused; the number is that of the option.
+_TOO_MANY = 'has {} calls of this connection in flight already (option max_calls over there)'
+_CLOSING = 'is closing, and takes no new calls'
+
 
 class CurrentCall:
     """The call that the current thread runs for a peer; see :func:`current_call`.
@@ -93,6 +100,9 @@ class Handlers:
         self._running: dict[int, CurrentCall] = {}  # until they are answered; queued ones included
         self._drained: Callable[[], None] | None = None  # called when none run; no others begin
         self._colleague_comes = False  # a service thread is on its way to the queue
+        # Calls that are not to run: their ids, each with the reason.
+        self._refused: deque[tuple[int, str]] | None = None  # made by the first
+        self._refusing = _thread.allocate_lock()  # held by the one thread that answers them
         self._posts: deque[Frame] | None = None  # made by the first
         self.posts_arrived = 0  # written by the reader only, once they are in the queue
         # As many when all have been run; guarded by `_posts_lock`.
@@ -112,16 +122,10 @@ class Handlers:
         call = CurrentCall(link, frame)
         limit = link.options.max_calls
         if limit is not None and len(self._running) >= limit and self._count() >= limit:
-            service_threads.run(
-                lambda: self._refuse(
-                    frame,
-                    f'has {limit} calls of this connection in flight already (option max_calls '
-                    'over there)',
-                )
-            )
+            self._refuse(frame, _TOO_MANY)
             return None
         if self._drained is not None and not frame.parent:
-            service_threads.run(lambda: self._refuse(frame, 'is closing, and takes no new calls'))
+            self._refuse(frame, _CLOSING)
             return None
         self._running[frame.id] = call
         return call
@@ -131,9 +135,15 @@ class Handlers:
         return sum(not call.done for call in list(self._running.values()))
 
     def _refuse(self, frame: Frame, why: str) -> None:
+        """Have a call answered by an error, in one thread for all: it waits for slow readers."""
         self._link.payloads.give_back_unread(frame)
-        error = OperationError(f'{self._link.here} {why}')
-        self._answer(CurrentCall(self._link, frame), FAILURE, self.pack_failure(error))
+        if self._refused is None:
+            self._refused = deque()
+        self._refused.append((frame.id, why))
+        if len(self._refused) > MOST_REFUSALS:
+            self._link.fail('the peer makes calls beyond its limit, and does not read the answers')
+        elif self._refusing.acquire(False):
+            service_threads.run(self._answer_refused)
 
     def drain(self, then: Callable[[], None]) -> None:
         """Take no new calls, but those made on behalf of running ones.
@@ -181,6 +191,21 @@ class Handlers:
     def _help(self) -> None:
         self._colleague_comes = False
         self.work()
+
+    def _answer_refused(self) -> None:
+        link, refused = self._link, self._refused
+        packed, reason = b'', ''
+        while refused:
+            while refused:
+                call_id, why = refused.popleft()
+                if why is not reason:
+                    reason, text = why, f'{link.here} {why.format(link.options.max_calls)}'
+                    failure = self.pack_failure(OperationError(text))
+                    packed = b''.join(failure.payload) if isinstance(failure, Packed) else b''
+                link.sender.reply(encode(FAILURE, call_id, 0, packed), more=bool(refused))
+            self._refusing.release()
+            if not refused or not self._refusing.acquire(False):
+                return  # none has come meanwhile, or another thread has been sent to it
 
     def work(self) -> None:
         """Run queued calls until there are none. A call may block: the rest goes to colleagues."""

@@ -14,7 +14,7 @@ Knows nothing of messages. The locking order of the whole library, outermost fir
 
 A lock is only taken while holding none, or one further up. The lock that a waiting thread sleeps on
 belongs to that thread and is not part of the order: whoever takes a waiter out of the waiting
-room, under the baton's mutex, is the one that releases it.
+room, under the baton's mutex, is the one that releases it. Nor is a lock that nobody waits for.
 
 Layer: threads. Standard library only.
 """
