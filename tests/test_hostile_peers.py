@@ -257,6 +257,62 @@ def test_more_refusals_than_can_wait(bystander: None, monkeypatch: pytest.Monkey
         assert 'makes calls beyond its limit, and does not read the answers' in str(error)
 
 
+GO_ON = threading.Event()
+
+
+@pytest.fixture
+def stalled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Posts that begin to stall do so until the event, which comes in the end at the latest."""
+    monkeypatch.setattr(handlers, 'LEAST_POST_LIMIT', LIMIT)
+    GO_ON.clear()
+    yield
+    GO_ON.set()
+
+
+def stall() -> None:
+    GO_ON.wait()
+
+
+def send_posts(sock: socket.socket, count: int) -> None:
+    """Send posts of a quarter of the limit each, behind one that stalls."""
+    sock.sendall(encode(POST, 0, 0, body_of(stall)))
+    for _ in range(count):
+        sock.sendall(encode(POST, 0, 0, body_of(len, bytes(LIMIT // 4))))
+
+
+def test_posts_within_the_limit(bystander: None, stalled: None) -> None:
+    """What was run counts no more."""
+    with plain_peer(max_frame_size=LIMIT) as (conn, sock):
+        for _ in range(5):
+            GO_ON.clear()
+            send_posts(sock, 3)
+            sock.sendall(encode(POST, 0, 0, body_of(see)))
+            GO_ON.set()
+            assert SEEN.acquire(timeout=5 * SECOND)
+        assert conn.is_connected()
+
+
+def test_more_posts_than_can_wait(bystander: None, stalled: None) -> None:
+    with plain_peer(max_frame_size=LIMIT) as (conn, sock):
+        wait_until(conn.is_connected, 'the connection')
+        send_posts(sock, 5)
+        wait_until(lambda: not conn.is_connected(), 'the end of the connection')
+        error = raised_by(conn.call, abs, -1)
+        assert isinstance(error, DisconnectError)
+        assert 'bytes of output or log records waiting to be taken in' in str(error)
+        assert '(option max_frame_size)' in str(error)
+
+
+@pytest.mark.parametrize('limit', [Options().max_frame_size, None])
+def test_posts_without_a_small_limit(limit: int | None, stalled: None) -> None:
+    with plain_peer(max_frame_size=limit) as (conn, sock):
+        send_posts(sock, 40)
+        sock.sendall(encode(POST, 0, 0, body_of(see)))
+        GO_ON.set()
+        assert SEEN.acquire(timeout=5 * SECOND)
+        assert conn.is_connected()
+
+
 def raised_or_result(conn: Connection) -> object:
     try:
         return conn.call(abs, -1)

@@ -140,7 +140,7 @@ def test_posts_go_on(pair: Pair) -> None:
     REPLIES.clear()
     near = pair.near._link.handlers
     near._posts = deque(
-        Frame(POST, 0, 0, (), pickle.dumps((func, (), {})), ())
+        (Frame(POST, 0, 0, (), pickle.dumps((func, (), {})), ()), 0)
         for func in (interrupt_main_thread, add_reply)
     )
     near.posts_arrived += 2

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from .errors import AcrossError, OperationError
+from .wire.frames import POST_COST
 
 if TYPE_CHECKING:
     from .link import Link
@@ -40,7 +41,7 @@ class Forwarding:
         self._saved = {fd: os.dup(fd) for fd in STREAMS}
         self._pipes: dict[int, str] = {}  # read end → stream
         self._stopped = False
-        self._unshown = 0  # bytes posted since the peer last said that it has shown all
+        self._unshown = 0  # bytes that the peer may keep since it last said that it has shown all
         _flush_python_streams()
         for fd, stream in STREAMS.items():
             reader, writer = os.pipe()
@@ -102,7 +103,7 @@ class Forwarding:
         calls = self._link.calls
         try:
             calls.post('print', stream, data)
-            self._unshown += len(data)
+            self._unshown += len(data) + POST_COST
             if self._unshown >= WINDOW:
                 self._unshown = 0
                 calls.operation('finish_posts')  # who prints waits until the peer has shown it

@@ -14,7 +14,7 @@ from .interrupts import owed, settle, shield
 from .threads.cache import service_threads
 from .threads.context import context
 from .values.pickling import Packed
-from .wire.frames import FAILURE, RESULT, Frame, encode, encode_parts
+from .wire.frames import FAILURE, POST_COST, RESULT, Frame, encode, encode_parts
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ MOST_REFUSALS = 100_000
 # Why calls are refused; the number is that of the option.
 _TOO_MANY = 'has {} calls of this connection in flight already (option max_calls over there)'
 _CLOSING = 'is closing, and takes no new calls'
+
+# So many bytes of posts may always wait: a terminal is slow, and output comes a mebibyte ahead.
+LEAST_POST_LIMIT = 64 << 20
 
 
 class CurrentCall:
@@ -103,10 +106,12 @@ class Handlers:
         # Calls that are not to run: their ids, each with the reason.
         self._refused: deque[tuple[int, str]] | None = None  # made by the first
         self._refusing = _thread.allocate_lock()  # held by the one thread that answers them
-        self._posts: deque[Frame] | None = None  # made by the first
+        # Each with the sum of the sizes up to its end; made by the first.
+        self._posts: deque[tuple[Frame, int]] | None = None
         self.posts_arrived = 0  # written by the reader only, once they are in the queue
         # As many when all have been run; guarded by `_posts_lock`.
         self.posts_done = 0
+        self._post_bytes = self._post_bytes_done = 0  # of those that arrived, and that were begun
         # Keeps posts one at a time and in their order. The one lock that is held over user code:
         # a thread takes it while it holds no other, and only a caller at the outermost level waits
         # for it.
@@ -158,9 +163,15 @@ class Handlers:
     def add_post(self, frame: Frame) -> None:
         if self._posts is None:
             self._posts = deque()
-        self._posts.append(frame)
+        waiting = self._post_bytes - self._post_bytes_done
+        self._post_bytes += _size(frame)
+        self._posts.append((frame, self._post_bytes))
         self.posts_arrived += 1
-        if len(self._posts) == 1:
+        limit = self._link.options.max_frame_size
+        if limit is not None and waiting > max(limit, LEAST_POST_LIMIT):  # each may be as large
+            what = f'{waiting} bytes of output or log records'
+            self._link.fail(f'the peer has {what} waiting to be taken in (option max_frame_size)')
+        elif len(self._posts) == 1:
             service_threads.run(self.run_posts)
 
     @property
@@ -349,7 +360,8 @@ class Handlers:
             if not self._posts:
                 self.posts_done = arrived
                 return
-            self._run_post(self._posts.popleft())
+            frame, self._post_bytes_done = self._posts.popleft()
+            self._run_post(frame)
 
     def _run_post(self, frame: Frame) -> None:
         link = self._link
@@ -368,6 +380,11 @@ class Handlers:
         finally:
             context.connection = outer
             context.critical = outer_critical
+
+
+def _size(frame: Frame) -> int:
+    cost = POST_COST * (1 + len(frame.refs) + len(frame.buffers))
+    return cost + len(frame.payload) + sum(map(len, frame.buffers))
 
 
 def _encode_answer(call_id: int, kind: int, packed: bytes | Packed | None) -> Any:

@@ -146,7 +146,8 @@ class Options:
             False by default: it then goes to the other process's own standard error.
         max_frame_size: The largest frame accepted from the other side, in bytes (65536 or more,
             or None for no limit). A larger one is refused before memory is set aside for it.
-            8 GiB by default.
+            Output and log records of the other side that wait here may be as large together, and
+            64 MiB at least. 8 GiB by default.
         max_calls: How many calls of the other side may run or wait here at a time (1 or more, or
             None for no limit). 10,000 by default.
         authkey: A key (bytes, or a str, which is encoded as UTF-8) that both sides have to prove

@@ -76,6 +76,9 @@ PLAIN, BYTES, BYTEARRAY = range(3)
 #: item may go beyond that, as it may have any size.
 WINDOW_ITEMS, WINDOW_BYTES = 1024, 1 << 19
 
+#: What a post that waits takes at its receiver (bytes), beside its body; about.
+POST_COST = 256
+
 HEADER = struct.Struct('<BxxxIIQQQ')
 HEADER_SIZE = HEADER.size
 NUMBER = struct.Struct('<Q')
