@@ -133,7 +133,8 @@ def entry(action: Action) -> list[str]:
         return ['``COMMAND``', '    one of those below', '']
     name = option(action) if action.option_strings else str(action.metavar)
     indent = '    '
-    text = fill(escape(action.help), WIDTH, initial_indent=indent, subsequent_indent=indent)
+    help = (action.help or '') % vars(action)
+    text = fill(escape(help), WIDTH, initial_indent=indent, subsequent_indent=indent)
     return [f'``{name}``', text, '']
 
 

@@ -26,7 +26,7 @@ def add_connecting(parser: ArgumentParser) -> None:
     """Add the options that say how to connect."""
     parser.add_argument(
         '--timeout',
-        type=_seconds,
+        type=timeout_seconds,
         metavar='SECONDS',
         help='after which connecting, or a silent peer, counts as failed; 60 if not given',
     )
@@ -94,7 +94,18 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def _seconds(text: str) -> float:
+def frame_size(text: str) -> int:
+    """Read a limit for the size of messages, in bytes."""
+    try:
+        size = Options(max_frame_size=int(text)).max_frame_size
+    except ValueError:
+        raise ArgumentTypeError(f'{text!r} is not a number of bytes, 65536 or more') from None
+    assert size is not None
+    return size
+
+
+def timeout_seconds(text: str) -> float:
+    """Read a time limit, in seconds."""
     try:
         timeout = Options(timeout=float(text)).timeout
     except ValueError:

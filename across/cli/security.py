@@ -1,4 +1,4 @@
-"""Keys and certificates on the command line: the options for them, and what they become."""
+"""Keys, certificates and limits on the command line, and the options that they become."""
 
 from __future__ import annotations
 
@@ -81,6 +81,8 @@ def server_problem(args: Namespace) -> str:
         return 'TLS goes with tcp:// only'
     if args.handler == 'bios' and (args.authkey_file or args.tls_cert):
         return '--handler bios starts bare interpreters, which know neither keys nor certificates'
+    if args.handler == 'bios' and given_limits(args):
+        return '--handler bios starts bare interpreters, which take their limits from the client'
     return _key_problem(args)
 
 
@@ -90,6 +92,12 @@ def _key_problem(args: Namespace) -> str:
 
 def _wants_tls(args: Namespace) -> bool:
     return bool(args.tls or args.tls_ca or args.tls_cert)
+
+
+def given_limits(args: Namespace) -> dict[str, Any]:
+    """The options of a server that limit what one client can cost."""
+    limits = {name: getattr(args, name) for name in ('timeout', 'max_calls', 'max_frame_size')}
+    return {name: value for name, value in limits.items() if value is not None}
 
 
 def client_options(args: Namespace) -> Options:
@@ -112,7 +120,7 @@ def server_options(args: Namespace) -> Options:
     Raises:
         OSError, ValueError: A file is missing, or is not what it should be.
     """
-    given: dict[str, Any] = {}
+    given = given_limits(args)
     if args.authkey_file:
         given['authkey'] = read_key(args.authkey_file)
     if args.tls_cert:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from across import Connection, DisconnectError
+from across import Connection, DisconnectError, OperationError
 from cli.program import run_program, running, serving
 from support.interpreters import Interpreter, bare_command
-from support.waiting import wait_until
+from support.waiting import MS, SECOND, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,6 +141,54 @@ def test_second_signal_does_not_wait_for_clients() -> None:
                 conn.close()
 
 
+def test_as_many_connections_as_it_may_have(tmp_path: Path) -> None:
+    with (
+        serving(f'unix://{tmp_path}/socket', '--max-connections', '1') as target,
+        Connection.from_unix(f'{tmp_path}/socket') as conn,
+    ):
+        conn.call(abs, -1)
+        result = run_program('exec', target, '1')
+        assert (result.status, result.out) == (1, '')
+        assert 'this server has its 1 connections already' in result.err
+        assert conn.call(abs, -1) == 1
+
+
+@pytest.mark.parametrize('handler', ['process', 'local'])
+def test_limits_of_one_client(handler: str, tmp_path: Path) -> None:
+    def stay() -> None:
+        import time
+
+        import across
+
+        while not across.current_call().cancelled:
+            time.sleep(0.001)
+
+    limits = '--max-calls', '1', '--max-frame-size', '65536'
+    with (
+        serving(f'unix://{tmp_path}/socket', '--handler', handler, *limits),
+        Connection.from_unix(f'{tmp_path}/socket') as conn,
+    ):
+        with pytest.raises(OperationError, match='accepts messages of up to 65536 bytes'):
+            conn.call(len, bytes(65536))
+        staying = conn.submit(stay)
+        with pytest.raises(OperationError, match='has 1 calls of this connection in flight'):
+            conn.call(abs, -1)
+        staying.cancel()
+
+
+@pytest.mark.parametrize('handler', ['process', 'local'])
+def test_a_client_that_says_nothing(handler: str, tmp_path: Path) -> None:
+    endpoint = f'unix://{tmp_path}/socket'
+    with (
+        serving(endpoint, '--handler', handler, '--timeout', str(500 * MS)),
+        socket.socket(socket.AF_UNIX) as silent,
+    ):
+        silent.settimeout(10 * SECOND)
+        silent.connect(f'{tmp_path}/socket')
+        while silent.recv(1000):
+            pass  # it greets, and then gives up
+
+
 def refuses(host: str, port: int) -> bool:
     try:
         socket.create_connection((host, port)).close()
@@ -185,6 +233,12 @@ def test_path_in_use(tmp_path: Path) -> None:
         (['tcp://a'], "'tcp://a' is not of the form tcp://host:port"),
         (['unix://a'], "'unix://a' has no absolute path; write unix:///path"),
         (['tcp://a:1', '--handler', 'thread'], "invalid choice: 'thread'"),
+        (['tcp://a:1', '--max-connections', '0'], "'0' is not a number of 1 or more"),
+        (['tcp://a:1', '--max-calls', 'many'], "'many' is not a number of 1 or more"),
+        (['tcp://a:1', '--timeout', '0'], "'0' is not a number of seconds above 0"),
+        (['tcp://a:1', '--max-frame-size', '65535'], "'65535' is not a number of bytes, 65536 or"),
+        (['tcp://a:1', '--max-frame-size', '1G'], "'1G' is not a number of bytes, 65536 or more"),
+        (['tcp://a:1', '--handler', 'bios', '--timeout', '1'], 'take their limits from the client'),
     ],
 )
 def test_wrong_usage(words: list[str], sentence: str) -> None:

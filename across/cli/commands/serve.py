@@ -10,6 +10,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING, Any
 
 from across.cli import far
+from across.cli.arguments import frame_size, positive, timeout_seconds
 from across.cli.errors import advice
 from across.cli.interrupts import INTERRUPTED, Events
 from across.cli.security import add_server_security, server_options
@@ -53,7 +54,36 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=DRAIN_TIME,
         help='for how long calls that run may go on in the end (%(default)g)',
     )
+    _add_limits(parser)
     add_server_security(parser)
+
+
+def _add_limits(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        '--max-connections',
+        metavar='N',
+        type=positive,
+        help='while there are that many, further clients are turned away; no limit if not given',
+    )
+    parser.add_argument(
+        '--timeout',
+        metavar='SECONDS',
+        type=timeout_seconds,
+        help='after which a client that says nothing, or ends no handshake, is dropped; 60 '
+        'if not given',
+    )
+    parser.add_argument(
+        '--max-calls',
+        metavar='N',
+        type=positive,
+        help='how many calls of one client may run or wait at a time; 10,000 if not given',
+    )
+    parser.add_argument(
+        '--max-frame-size',
+        metavar='BYTES',
+        type=frame_size,
+        help='the largest message that a client may send, 65536 or more; 8 GiB if not given',
+    )
 
 
 def _seconds(text: str) -> float:
@@ -72,7 +102,8 @@ def run(args: Namespace) -> int:
     warnings.showwarning = _show_warning  # type: ignore[assignment]  # takes fewer by name
     events = Events()
     with events.watched(signal.SIGINT, signal.SIGTERM):
-        server = _listen(args.endpoint, _make_handler(args.handler, server_options(args)))
+        handler = _make_handler(args.handler, server_options(args))
+        server = _listen(args.endpoint, handler, args.max_connections)
         try:
             for address in server.addresses:
                 print(f'listening on {_shown(address)}', flush=True)
@@ -109,15 +140,17 @@ def _make_handler(name: str, options: Options) -> ConnectionHandler:
     return servers.ProcessConnectionHandler(options=options.copy(accept_exported_modules=True))
 
 
-def _listen(endpoint: Target, handler: ConnectionHandler) -> Server:
+def _listen(endpoint: Target, handler: ConnectionHandler, limit: int | None) -> Server:
     from across.servers import Server
 
     if endpoint.scheme == 'systemd':
-        return Server.listen_systemd(endpoint.path or None, handler=handler)
+        name = endpoint.path or None
+        return Server.listen_systemd(name, handler=handler, max_connections=limit)
     if endpoint.scheme == 'unix':
-        return Server.listen_unix(endpoint.path, handler=handler)
-    assert endpoint.port is not None
-    return Server.listen_tcp(endpoint.host, endpoint.port, handler=handler)
+        return Server.listen_unix(endpoint.path, handler=handler, max_connections=limit)
+    host, port = endpoint.host, endpoint.port
+    assert port is not None
+    return Server.listen_tcp(host, port, handler=handler, max_connections=limit)
 
 
 def _shown(address: Any) -> str:
