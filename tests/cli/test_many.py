@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -17,7 +18,6 @@ from support.waiting import SECOND, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from support.sshd import Sshd
 
@@ -306,5 +306,9 @@ def test_hosts_that_ssh_reaches(sshd: Sshd) -> None:
     assert result.status == 11
     pids = by_host(result.out)
     assert set(pids) == {'rose', 'queen'}
-    assert 'refuses the login' in result.err
     assert '\nacross: 1 of 3 hosts failed\n  nobody-of-ours@king: ' in '\n' + result.err
+    page = Path(__file__).parents[2] / 'docs' / 'howto' / 'command-line.rst'
+    shown = re.search(r'^      duchess: (.*) …$', page.read_text(), re.MULTILINE)
+    assert shown is not None
+    said = shown[1].replace('ssh://duchess', 'ssh://nobody-of-ours@king')
+    assert said.replace('alice@duchess', 'nobody-of-ours@127.0.0.1') in result.err
