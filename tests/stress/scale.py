@@ -1,4 +1,4 @@
-"""How much the stress tests do, and how long that may take; see ``ACROSS_STRESS`` there."""
+"""How much the stress tests do, and how long they may take; ``ACROSS_STRESS=n`` multiplies both."""
 
 from __future__ import annotations
 
