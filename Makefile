@@ -7,7 +7,7 @@
 # And one that only takes time: make bench measures, see docs/explanation/speed.rst.
 #
 # Variables: PYTHON (the interpreter for .venv), PYTEST_ARGS and BENCH_ARGS (more arguments for
-# pytest, and for the benchmarks).
+# pytest, and for the benchmarks). With ACROSS_STRESS=n the stress tests do n times as much.
 
 PYTHON ?= python3
 HOSTS ?=
