@@ -171,6 +171,7 @@ def settled(conn: Connection, pid: int) -> list[Held]:
 
     references = conn.call(settle_there)
     idle = conn._link.reader.idle
+    assert idle is not None
     wait_until(lambda: idle.parked, 'the connection to be idle')
     service_threads.dismiss()
     gc.collect()
