@@ -7,7 +7,6 @@ import copy
 import io
 import os
 import pickle
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -376,6 +375,5 @@ def test_standard_streams_by_reference(peer: Connection) -> None:
 
 def test_slices_and_keys_travel(peer: Connection) -> None:
     items = peer.call_ref(list, 'abcd')
-    if sys.version_info < (3, 12):
-        assert items[1:3] == ['b', 'c']
+    assert items[1:3] == ['b', 'c']
     assert items[-1] == 'd'

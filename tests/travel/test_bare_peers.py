@@ -260,10 +260,7 @@ def test_main(interpreter: Interpreter, tmp_path: Path, guarded: bool) -> None:
         timeout=20,
     )
     assert result.stderr == ''
-    lines = result.stdout.splitlines()
-    assert lines[0] == '2 __main__ 0'
-    if lines[1] != 'True':
-        pytest.xfail('the peer sends instances of an exported __main__ back by value')
+    assert result.stdout.splitlines() == ['2 __main__ 0', 'True']
 
 
 def test_export_can_be_refused_by_the_options() -> None:
