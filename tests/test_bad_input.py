@@ -6,6 +6,7 @@ A message is one clear sentence: what failed, on which peer, what to do.
 from __future__ import annotations
 
 import copy
+import errno
 import http.server
 import os
 import re
@@ -20,6 +21,7 @@ import pytest
 from across import AcrossError, Connection, DisconnectError, OperationError, Options, ProtocolError
 from support.ends import bare_peer, greeting, pair, raised_by
 from support.interpreters import bare_command
+from support.namespaces import without_network
 from support.waiting import MS, SECOND
 
 if TYPE_CHECKING:
@@ -64,9 +66,15 @@ def test_refused_port() -> None:
 
 
 def test_unreachable_host() -> None:
-    conn = Connection.from_tcp('255.255.255.255', 9)  # a broadcast: nothing routes a stream there
-    assert isinstance(raised_by(conn.call, abs, -1).__cause__, OSError)
-    assert re.search('255.255.255.255:9.*(unreachable|denied|No route)', failure(conn))
+    command = without_network(bare_command())
+    source = 'import across; across.Connection.from_tcp("192.0.2.1", 9).call(abs, -1)'
+    with Connection.from_command(command) as conn:
+        error = raised_by(conn.execute, source)
+    assert type(error) is DisconnectError
+    assert str(error) == 'cannot connect to 192.0.2.1:9: Network is unreachable'
+    cause = error.__cause__
+    assert isinstance(cause, OSError)
+    assert cause.errno == errno.ENETUNREACH
 
 
 def test_host_that_does_not_answer() -> None:

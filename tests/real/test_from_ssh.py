@@ -80,6 +80,19 @@ def test_login_shell(sshd_with_any_shell: Sshd, shell: str, tmp_path: Path) -> N
         assert conn.execute('import sys; sys.executable') == str(name)
 
 
+def test_login_shell_that_talks(
+    sshd_with_any_shell: Sshd, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What it says on standard error is shown, and disturbs nothing."""
+    shell = tmp_path / 'shell'
+    shell.write_text('#!/bin/sh\necho "Welcome to wonderland!" >&2\nexec sh "$@"\n')
+    shell.chmod(0o755)
+    with connect(sshd_with_any_shell, f'-oSetEnv=LOGIN_SHELL={shell}') as conn:
+        assert conn.execute('6 * 7') == 42
+        assert conn.call(len, bytes(1 << 20)) == 1 << 20
+    assert capfd.readouterr().err == 'Welcome to wonderland!\n'
+
+
 def test_python_is_a_command_line(sshd: Sshd) -> None:
     command = f'cd / && MARK="a  b" exec {sys.executable} -I -S'
     with connect(sshd, python=command) as conn:
