@@ -285,8 +285,8 @@ class Connection(Spawning):
                 ``Options(accept_exported_modules=True)``.
         """
         link = self._link
-        names = link.exporter.add(*modules)
-        link.calls.operation('export', names)
+        with link.exporter.offer(*modules) as names:
+            link.calls.operation('export', names)
         link.payloads.pickling.by_reference.update(name for name in names if name == '__main__')
 
     # -------------------------------------------------------------------------------- ending it

@@ -174,6 +174,13 @@ def test_exported_modules_come_before_installed_ones(conn: Connection, folder: P
     assert conn.execute('import wave; wave.mine') is True
 
 
+def test_module_that_was_imported_before_stays(conn: Connection, folder: Path) -> None:
+    write(folder, {'wave.py': 'mine = True'})
+    theirs = conn.execute('import wave; wave.__file__')
+    conn.export('wave')
+    assert conn.execute('import wave; wave.__file__, hasattr(wave, "mine")') == (theirs, False)
+
+
 def test_missing_submodule(conn: Connection, folder: Path) -> None:
     write(folder, {'pkg/__init__.py': ''})
     conn.export('pkg')
@@ -264,9 +271,11 @@ def test_main(interpreter: Interpreter, tmp_path: Path, guarded: bool) -> None:
 
 
 def test_export_can_be_refused_by_the_options() -> None:
+    """What was refused is not exported: the other side can't ask for it, either."""
     code = 'import across; across.Connection.from_stdio().wait()'
-    with (
-        Connection.from_command([sys.executable, '-c', code]) as conn,
-        pytest.raises(OperationError, match='accept_exported_modules=True'),
-    ):
-        conn.export('attr')
+    ask = "import across; across.get_connection()._link.calls.operation('find_module', name, '')"
+    with Connection.from_command([sys.executable, '-c', code]) as conn:
+        with pytest.raises(OperationError, match='accept_exported_modules=True'):
+            conn.export('attr', 'across')
+        assert conn.execute(ask, name='attr') is None
+        assert conn.execute(ask, name='across') is not None  # always exported

@@ -10,11 +10,13 @@ import marshal
 import sys
 import threading
 import zlib
+from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from pkgutil import iter_modules
 from types import CodeType, ModuleType
-from typing import NamedTuple
+from typing import Iterator, NamedTuple
 
+from ..errors import OperationError
 from .importer import ALWAYS_EXPORTED
 from .shrink import blank_source, compile_small
 from .sources import find_spec, is_extension, is_namespace, read_code, read_source, search_path
@@ -73,6 +75,21 @@ class Exporter:
         with self._mutex:
             self._names |= frozenset(names)
         return names
+
+    @contextmanager
+    def offer(self, *modules: str | ModuleType) -> Iterator[tuple[str, ...]]:
+        """Add modules for a block that tells the peer; if it refuses them, they are taken back.
+
+        The block is given their names. Raises as `add` does.
+        """
+        before = self._names
+        names = self.add(*modules)  # first: the peer may ask for them at once
+        try:
+            yield names
+        except OperationError:
+            with self._mutex:
+                self._names -= frozenset(names) - before
+            raise
 
     def find_module(self, fullname: str, cache_tag: str) -> tuple[object, ...] | None:
         """Describe a module to a peer that wants to import it.
