@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -39,8 +40,8 @@ ECHO = """
 import json, sys
 from across import Connection
 {measure}
-size, command = json.loads(sys.argv[1])
-conn = Connection.from_command(command)
+size, command, path = json.loads(sys.argv[1])
+{connect}
 with conn:
     conn.execute('import numpy, concurrent.futures')
     import numpy, concurrent.futures
@@ -53,8 +54,30 @@ with conn:
 """
 
 
+ACCEPT = """
+import atexit, socket, subprocess
+with socket.socket(socket.{family}) as server:
+    server.bind({address})
+    server.listen()
+    code = 'from across import Connection; Connection.' + {door} + '.wait()'
+    peer = subprocess.Popen([sys.executable, '-c', code])
+    atexit.register(peer.wait)
+    conn = Connection.from_socket(server.accept()[0])
+"""
+CONNECT = {
+    'pipes': 'conn = Connection.from_command(command)',
+    'tcp': ACCEPT.format(
+        family='AF_INET', address="('127.0.0.1', 0)", door="'from_tcp' + repr(server.getsockname())"
+    ),
+    'unix': ACCEPT.format(family='AF_UNIX', address='path', door="'from_unix(' + repr(path) + ')'"),
+}
+
+
 @pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
-@pytest.mark.parametrize('method', ['call', 'submit'])
+@pytest.mark.parametrize(
+    ('over', 'method'),
+    [('pipes', 'call'), ('pipes', 'submit'), ('tcp', 'call'), ('unix', 'call')],
+)
 @pytest.mark.parametrize(
     ('make', 'check'),
     [
@@ -65,12 +88,20 @@ with conn:
         ('numpy.ones((2, size // 2), "u1")', 'result.shape == value.shape'),
     ],
 )
-def test_peak_of_an_echo(make: str, check: str, method: str) -> None:
+def test_peak_of_an_echo(make: str, check: str, over: str, method: str, tmp_path: Path) -> None:
     """At most three times the value on either side; the value itself counts."""
     ending = '.result()' if method == 'submit' else ''
-    code = ECHO.format(measure=MEASURE, make=make, check=check, method=method, ending=ending)
+    code = ECHO.format(
+        measure=MEASURE,
+        connect=CONNECT[over],
+        make=make,
+        check=check,
+        method=method,
+        ending=ending,
+    )
+    arguments = [BULK, serving_command(), str(tmp_path / 'socket')]
     run = subprocess.run(
-        [sys.executable, '-c', code, json.dumps([BULK, serving_command()])],
+        [sys.executable, '-c', code, json.dumps(arguments)],
         capture_output=True,
         text=True,
         env=environment(),
