@@ -11,7 +11,7 @@ from . import lifetime
 from .errors import DisconnectError, ProtocolError
 from .handshake import describe_process, shake_hands
 from .link import Link
-from .operations import check_callable
+from .operations import check_callable, export
 from .options import Options
 from .options import check_options as _check_options
 from .spawning import Spawning
@@ -284,10 +284,7 @@ class Connection(Spawning):
             OperationError: The remote connection was not made with
                 ``Options(accept_exported_modules=True)``.
         """
-        link = self._link
-        with link.exporter.offer(*modules) as names:
-            link.calls.operation('export', names)
-        link.payloads.pickling.by_reference.update(name for name in names if name == '__main__')
+        export(self._link, modules)
 
     # -------------------------------------------------------------------------------- ending it
 

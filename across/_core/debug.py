@@ -31,8 +31,9 @@ def set_debug_level(level: int) -> None:
     """Print what connections of this process do to standard error.
 
     Args:
-        level: 0 prints nothing (the default), 1 INFO, WARNING and ERROR messages, 2 DEBUG messages
-            as well.
+        level: 0 prints nothing (the default), 1 INFO, WARNING and ERROR messages: that a connection
+            was made, or has ended and why. 2 prints DEBUG messages as well: commands of child
+            processes, modules exported and imported, refused calls.
 
     Raises:
         ValueError: `level` is none of these.

@@ -205,7 +205,7 @@ class Handlers:
 
     def _answer_refused(self) -> None:
         link, refused = self._link, self._refused
-        packed, reason = b'', ''
+        packed, reason, text = b'', '', ''
         while refused:
             while refused:
                 call_id, why = refused.popleft()
@@ -213,6 +213,7 @@ class Handlers:
                     reason, text = why, f'{link.here} {why.format(link.options.max_calls)}'
                     failure = self.pack_failure(OperationError(text))
                     packed = b''.join(failure.payload) if isinstance(failure, Packed) else b''
+                link.log('DEBUG', f'refused a call, and told it: {text}')
                 link.sender.reply(encode(FAILURE, call_id, 0, packed), more=bool(refused))
             self._refusing.release()
             if not refused or not self._refusing.acquire(False):

@@ -14,6 +14,7 @@ from .values.proxies import Proxy, Reference, ref
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
+    from types import ModuleType
     from typing import Any, Callable
 
     from .link import Link
@@ -32,6 +33,15 @@ def call(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 
         return run_coroutine(result)
     return result
+
+
+def export(link: Link, modules: tuple[str | ModuleType, ...]) -> None:
+    """Make modules of this process importable at the peer; see :meth:`.Connection.export`."""
+    with link.exporter.offer(*modules) as names:
+        link.calls.operation('export', names)
+    link.log('DEBUG', f'exported to it: {", ".join(names)}')
+    if '__main__' in names:
+        link.payloads.pickling.by_reference.add('__main__')
 
 
 def _call_ref(link: Link, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -84,12 +94,15 @@ def _export(link: Link, names: list[str]) -> None:
             'Options(accept_exported_modules=True)'
         )
     link.importer.accept(names)
+    link.log('DEBUG', f'it exported: {", ".join(names)}')
     if '__main__' in names:  # what is defined there can go back by reference, too
         link.payloads.pickling.by_reference.add('__main__')
 
 
 def _find_module(link: Link, fullname: str, cache_tag: str) -> Any:
-    return link.exporter.find_module(fullname, cache_tag)
+    found = link.exporter.find_module(fullname, cache_tag)
+    link.log('DEBUG', f'it {"imports" if found else "asked in vain for"} the module {fullname!r}')
+    return found
 
 
 def _list_resources(link: Link, package: str, *path: str) -> Any:

@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from across._core import debug
 from across._core.transports.streams import DescriptorTransport
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ _KILL_WAIT = 5.0
 # What shells mean by these; the message that they wrote may not be in sight.
 _STATUS_MEANINGS = {126: ' (the command cannot be executed)', 127: ' (command not found)'}
 
-# Characters of a command line shown in messages; a loader given with -c is long.
+# Characters of a command line in messages, and in debug output; a loader given with -c is long.
 _COMMAND_SIZE = 60
+_WHOLE_COMMAND_SIZE = 1000
 
 
 class ProcessTransport(DescriptorTransport):
@@ -91,6 +93,9 @@ class ProcessTransport(DescriptorTransport):
         self._check_cancelled()
         if self._process is None:
             self._adopt(self._spawn())
+            if debug.verbosity:
+                command = _as_typed(self._args, _WHOLE_COMMAND_SIZE)
+                debug.log('DEBUG', self.name, f'started with: {command}')
         super().connect(timeout)
         _enlarge_pipes(self._in_fd, self._out_fd)
 
@@ -234,11 +239,11 @@ def _checked(args: Sequence[Argument]) -> list[Argument]:
     return checked
 
 
-def _as_typed(args: list[Argument]) -> str:
-    """The command line as one would type it, cut to what fits into a message."""
+def _as_typed(args: list[Argument], size: int = _COMMAND_SIZE) -> str:
+    """The command line as one would type it, cut to a number of characters."""
     from shlex import quote
 
     words = [' '.join(os.fsdecode(arg).split()) for arg in args]
     # A word as long as that is a script; the words around it say more.
-    line = ' '.join('…' if len(word) > _COMMAND_SIZE else quote(word) for word in words)
-    return line if len(line) <= _COMMAND_SIZE else line[: _COMMAND_SIZE - 1] + '…'
+    line = ' '.join('…' if len(word) > size else quote(word) for word in words)
+    return line if len(line) <= size else line[: size - 1] + '…'
