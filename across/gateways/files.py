@@ -8,6 +8,8 @@ from __future__ import annotations
 import io
 from typing import Any
 
+from .errors import GatewayGoneError
+
 __all__ = ['ReadingFile', 'WritingFile']
 
 
@@ -45,7 +47,11 @@ class WritingFile(_ChannelFile):
 
 
 class ReadingFile(_ChannelFile):
-    """A file whose text comes from a channel; its end is the end of the channel."""
+    """A file whose text comes from a channel; its end is the end of the channel.
+
+    Reading raises what :meth:`Channel.receive` does, but for the :exc:`EOFError` at the end: a
+    gateway that is lost is no end of the file.
+    """
 
     def __init__(self, channel: Any, closes_channel: bool) -> None:
         super().__init__(channel, closes_channel)
@@ -76,6 +82,8 @@ class ReadingFile(_ChannelFile):
     def _fetch(self) -> None:
         try:
             self._text += self.channel.receive()
+        except GatewayGoneError:
+            raise  # what has come is not all
         except EOFError:
             self._ended = True
 

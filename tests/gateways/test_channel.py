@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -359,6 +361,17 @@ def test_reading_a_file(gateway: Gateway) -> None:
     assert file.read(3) == 'sec'
     assert list(file) == ['ond line\n', 'third line']
     assert (file.read(), file.readline(), file.read(1)) == ('', '', '')
+
+
+def test_file_of_a_gateway_that_is_gone(gateway: Gateway) -> None:
+    """Half of it is not all of it."""
+    file = gateway.remote_exec('channel.send("half of the"); channel.receive()').makefile('r')
+    assert file.read(4) == 'half'
+    os.kill(gateway.info['pid'], signal.SIGKILL)
+    for read in (file.read, file.readline, lambda: list(file)):
+        with pytest.raises(GatewayGoneError, match='was killed by SIGKILL'):
+            read()
+    assert file.read(7) == ' of the'  # what came is there
 
 
 def test_closing_files(gateway: Gateway) -> None:
