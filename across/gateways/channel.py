@@ -207,9 +207,10 @@ class Channel:
             self._stream.end(error if isinstance(error, RemoteError) else RemoteError(str(error)))
         self._stream.close()
 
-    def end_sending(self) -> None:
-        """Let the other side see the end, and go on receiving."""
+    def leave(self) -> None:
+        """Close the channel, and keep what the other side has sent until now."""
         self._stream.end()
+        self._stream.stop()
 
     def waitclose(self, timeout: float | None = None) -> None:
         """Wait until the other side has closed the channel; its items can be received afterwards.

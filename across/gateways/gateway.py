@@ -218,9 +218,10 @@ class Gateway:
     def exit(self) -> None:
         """Begin to end the other process; :meth:`join` waits for that.
 
-        Code that runs over there sees the end of its channel, and gets five seconds to finish. Then
-        it is interrupted if it runs in the main thread, and in the end the process is killed. A
-        second call does nothing.
+        All channels are closed; what has been sent by then can still be received. Code that runs
+        over there sees the end of its channel, and gets five seconds to finish. Then it is
+        interrupted if it runs in the main thread, and in the end the process is killed. A second
+        call does nothing.
         """
         if not self._leaving.acquire(False):
             return
@@ -242,7 +243,7 @@ class Gateway:
         """
         try:
             for channel in self._known_channels():
-                channel.end_sending()
+                channel.leave()
             with suppress(AcrossError):
                 if not self._finish(grace):
                     self.connection.cancel()

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import types
 from pathlib import Path
 
-import psutil
 import pytest
 
 from across import Options
@@ -26,7 +24,6 @@ from across.gateways import (
     makegateway,
 )
 from across.servers import BIOSConnectionHandler, Server
-from servers.processes import has_ended
 from support.interpreters import Interpreter
 from support.waiting import SECOND, wait_until
 
@@ -296,51 +293,6 @@ def test_socket_gateway() -> None:
 # ------------------------------------------------------------------------------------ their end
 
 
-def test_exit_lets_code_finish(group: Group, tmp_path: Path) -> None:
-    gateway = group.makegateway()
-    gateway.remote_exec(f"""
-        for item in channel:
-            pass
-        open({str(tmp_path / 'done')!r}, 'w').close()
-    """).send(1)
-    gateway.exit()
-    gateway.exit()
-    assert gateway.join(LIMIT)
-    assert (tmp_path / 'done').exists()
-    assert not psutil.pid_exists(gateway.info['pid'])
-    assert gateway not in group
-
-
-def test_exit_interrupts_the_main_thread(
-    group: Group, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr('across.gateways.gateway._GRACE', 0.01)
-    gateway = group.makegateway('popen//execmodel=main_thread_only')
-    channel = gateway.remote_exec(f"""
-        import time
-        try:
-            channel.send('running')
-            time.sleep(1000)
-        finally:
-            open({str(tmp_path / 'done')!r}, 'w').close()
-    """)
-    channel.receive(LIMIT)
-    gateway.exit()
-    assert gateway.join(LIMIT)
-    assert (tmp_path / 'done').exists()
-
-
-def test_exit_ends_what_will_not_end(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('across.gateways.gateway._GRACE', 0.01)
-    gateway = group.makegateway()
-    gateway.remote_exec('import time; time.sleep(1000)')
-    gateway.exit()
-    with pytest.raises(GatewayGoneError, match='has been told to exit'):
-        gateway.remote_exec('pass')
-    assert gateway.join(LIMIT)
-    assert not psutil.pid_exists(gateway.info['pid'])
-
-
 def test_gateway_that_is_gone(gateway: Gateway) -> None:
     channel = gateway.remote_exec('channel.send(1); channel.receive()')
     assert channel.receive(LIMIT) == 1
@@ -377,22 +329,3 @@ def test_gateway_that_cannot_be_made(group: Group, spec: str, message: str) -> N
         group.makegateway(spec)
     assert len(group) == 0
     assert group.makegateway('popen//id=gw0').id == 'gw0'  # the name is free again
-
-
-def test_interpreter_exit_ends_gateways(tmp_path: Path) -> None:
-    script = f"""
-from across.gateways import makegateway
-gateway = makegateway()
-gateway.remote_exec('''
-for item in channel:
-    pass
-open({str(tmp_path / 'done')!r}, 'w').close()
-''')
-print(gateway.info['pid'])
-"""
-    run = subprocess.run(
-        [sys.executable, '-c', script], capture_output=True, text=True, timeout=15 * SECOND
-    )
-    assert run.stderr == ''
-    assert (tmp_path / 'done').exists()
-    wait_until(lambda: has_ended(int(run.stdout)), 'the end of the gateway')

@@ -344,6 +344,30 @@ def _send_for_ever(stream: Stream) -> None:
         stream.send(0)
 
 
+def test_stop_keeps_what_was_sent(ends: BothEnds) -> None:
+    errors: list[BaseException] = []
+
+    def send() -> None:
+        try:
+            while True:
+                ends.far.send(0)
+        except OperationError as exc:
+            errors.append(exc)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    wait_until(lambda: someone_waits(ends.far._outlet._waiters))
+    assert ends.near.receive(LIMIT) == 0
+    sent = 1 + ends.near.queued
+    ends.near.stop()
+    ends.near.stop()
+    sender.join(LIMIT)
+    assert 'has closed the stream' in str(errors[0])
+    assert 1 + len(list(ends.near)) >= sent
+    ends.near.send('the other direction')
+    assert ends.far.receive(LIMIT) == 'the other direction'
+
+
 def test_close_wakes_a_blocked_receiver(ends: BothEnds) -> None:
     errors: list[Any] = []
     thread = threading.Thread(target=lambda: errors.append(raised_by(ends.near.receive)))

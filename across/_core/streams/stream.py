@@ -222,6 +222,13 @@ class Stream(Handle):
         """Whether the other side has closed its end, and takes no more items."""
         return bool(self._outlet.stopped)
 
+    def stop(self) -> None:
+        """Have the other side send nothing more; what it has sent can be received. Never blocks.
+
+        Its end comes soon, and what it sends from now on fails there.
+        """
+        self._route.stop()
+
     def close(self) -> None:
         """End the stream, and drop what is queued or still comes. Never blocks.
 

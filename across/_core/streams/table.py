@@ -72,12 +72,24 @@ class Route:
         finally:
             context.critical = outer_critical
 
+    def stop(self) -> None:
+        """Have the other side send nothing more. Never blocks."""
+        assert self.inlet is not None
+        outer_critical, context.critical = context.critical, True
+        try:
+            self._stop(self.inlet)
+        finally:
+            context.critical = outer_critical
+
+    def _stop(self, inlet: Inlet) -> None:
+        if not inlet.ended and not self.key & OF_CALL and self.streams.link.state == OPEN:
+            self.streams.link.sender.try_send(encode(STOP, self.key ^ OPENED_BY_RECEIVER))
+
     def _close(self) -> None:
         inlet, outlet = self.inlet, self.outlet
         if inlet is not None and not inlet.closed:
             inlet.close()
-            if not inlet.ended and not self.key & OF_CALL and self.streams.link.state == OPEN:
-                self.streams.link.sender.try_send(encode(STOP, self.key ^ OPENED_BY_RECEIVER))
+            self._stop(inlet)
         if outlet is not None:
             if self.at_home:
                 outlet.end_soon(1)
