@@ -45,7 +45,7 @@ class Channel:
     garbage collected counts as closed, unless it has a callback.
 
     Sending waits while the other side is too far behind: neither side fills up with items that
-    nobody takes.
+    nobody takes. But :meth:`waitclose` takes all.
 
     Attributes:
         gateway: The gateway that it belongs to; over there, what stands for it.
@@ -194,6 +194,10 @@ class Channel:
         """Tell whether either side has closed the channel. It may still hold items."""
         return self._stream.closed or self._stream.ended or self._stream.stopped
 
+    def is_left(self) -> bool:
+        """Tell whether this side has closed the channel: nobody wants what still comes."""
+        return self._stream.closed
+
     def close(self, error: object = None) -> None:
         """Close the channel on both sides; a second time does nothing.
 
@@ -214,6 +218,8 @@ class Channel:
 
     def waitclose(self, timeout: float | None = None) -> None:
         """Wait until the other side has closed the channel; its items can be received afterwards.
+
+        All that it sends until then is kept in memory: nobody is there to be waited for.
 
         Args:
             timeout: Seconds; None for no limit.

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from functools import partial
 from queue import Queue
+from threading import get_ident
 from typing import Any, Iterator, Sequence
 
 from .channel import NOT_WANTED, Channel
 
 __all__ = ['MultiChannel']
+
+# Seconds between two looks at whether a channel was closed, with no room for its item.
+_PAUSE = 0.05
 
 
 class MultiChannel:
@@ -23,7 +27,7 @@ class MultiChannel:
 
     def __init__(self, channels: Sequence[Channel]) -> None:
         self._channels = list(channels)
-        self._queue: Queue[tuple[Channel, Any]] | None = None
+        self._queue: _ReceiveQueue | None = None
 
     def send_each(self, item: Any) -> None:
         """Send an item over each channel."""
@@ -43,24 +47,31 @@ class MultiChannel:
             return [(channel, channel.receive()) for channel in self._channels]
         return [channel.receive() for channel in self._channels]
 
-    def make_receive_queue(self, endmarker: Any = NOT_WANTED) -> Queue[tuple[Channel, Any]]:
+    def make_receive_queue(
+        self, endmarker: Any = NOT_WANTED, *, maxsize: int = 0
+    ) -> Queue[tuple[Channel, Any]]:
         """Return a queue of what arrives, whichever comes first: pairs of channels and items.
 
-        Called again, it returns the same queue.
+        All that nobody gets is kept in memory, unless ``maxsize`` is given. Called again, it
+        returns the same queue.
 
         Args:
             endmarker: The item that stands for the end of a channel; none unless given.
+            maxsize: With so many items in the queue, the other sides wait; 0 for no limit. A thread
+                of the library waits for each channel that has more: get all, or close the channels.
         """
         if self._queue is None:
-            queue: Queue[tuple[Channel, Any]] = Queue()
-            self._queue = queue
+            queue = self._queue = _ReceiveQueue(maxsize, endmarker)
             for channel in self._channels:
                 # The channel is kept by its callback, and gone at its end.
-                channel.setcallback(partial(_put, queue, channel), endmarker)
+                channel.setcallback(partial(queue.feed, channel), endmarker)
+            queue.maker = 0
         return self._queue
 
     def waitclose(self, timeout: float | None = None) -> None:
         """Wait until the other sides of all channels have closed them.
+
+        Until then all that they send is kept in memory; see :meth:`Channel.waitclose`.
 
         Args:
             timeout: Seconds for each; None for no limit.
@@ -92,8 +103,26 @@ class MultiChannel:
         return channel in self._channels
 
 
-def _put(queue: Queue[tuple[Channel, Any]], channel: Channel, item: Any) -> None:
-    queue.put((channel, item))
+class _ReceiveQueue(Queue):  # type: ignore[type-arg]  # Python 3.8 knows no Queue[…]
+    """A queue whose limit does not count for the ends of channels."""
+
+    def __init__(self, maxsize: int, endmarker: Any) -> None:
+        super().__init__(maxsize)
+        self._endmarker = endmarker
+        # The thread that makes the queue hands over what `waitclose` has taken; it must not wait.
+        self.maker = get_ident()
+
+    def feed(self, channel: Channel, item: Any) -> None:
+        """Put an item of a channel; waits for room, as long as the channel is open on this side."""
+        waits = item is not self._endmarker and get_ident() != self.maker
+        with self.not_full:
+            while waits and 0 < self.maxsize <= self._qsize():
+                if channel.is_left():
+                    return
+                self.not_full.wait(_PAUSE)
+            self._put((channel, item))
+            self.unfinished_tasks += 1
+            self.not_empty.notify()
 
 
 MultiChannel.__module__ = 'across.gateways'

@@ -28,7 +28,7 @@ def main(specs, path, write):
     with Group(specs) as hosts:
         channels = hosts.remote_exec(follow, path=path, word='ERROR')
         channels.receive_each()
-        arrived = channels.make_receive_queue()
+        arrived = channels.make_receive_queue(maxsize=100)
         threading.Thread(target=write).start()
         for _ in range(2 * len(hosts)):
             channel, line = arrived.get()
