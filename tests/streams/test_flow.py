@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from across import Connection
+from across._core.streams.flusher import flusher
 from across._core.wire.frames import (
     CREDIT,
     ITEMS,
@@ -92,6 +94,54 @@ def test_item_that_comes_slowly_leaves_at_once(pair: Pair) -> None:
     WORK.append(one_by_one)
     for _ in pair.near.iterate(run_work):
         turn.release()
+
+
+def test_item_that_comes_slowly_needs_no_flusher(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes a millisecond after the one before is sent by its own thread."""
+    monkeypatch.setattr(flusher, 'soon', lambda outlet: None)
+    taken = threading.Semaphore(0)
+
+    def slow() -> Iterator[int]:
+        for i in range(20):
+            since = time.monotonic()
+            while time.monotonic() - since < 0.001:
+                pass
+            yield i
+            assert taken.acquire(timeout=LIMIT)
+
+    WORK.append(slow)
+    for _ in pair.near.iterate(run_work):
+        taken.release()
+
+
+def test_flusher_never_sleeps_long(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for company, the last of a burst for example, waits for one of its naps."""
+    naps: list[float] = []
+
+    class Watched:
+        @staticmethod
+        def sleep(seconds: float) -> None:
+            naps.append(seconds)
+            time.sleep(seconds)
+
+    monkeypatch.setattr('across._core.streams.flusher.time', Watched)
+    monkeypatch.setattr('across._core.streams.outlet.GAP', LIMIT)  # all of them wait
+    wait_until(lambda: not flusher._runs, 'the flusher to end')
+    go_on = threading.Event()
+
+    def burst() -> Iterator[int]:
+        yield from range(10)
+        assert go_on.wait(LIMIT)
+
+    WORK.append(burst)
+    iterator = pair.near.iterate(run_work)
+    assert [next(iterator) for _ in range(10)] == list(range(10))
+    go_on.set()
+    assert list(iterator) == []
+    assert naps
+    assert max(naps) <= 0.001
 
 
 def test_producer_that_blocks_holds_nothing_back(pair: Pair) -> None:
