@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ from servers.processes import has_ended
 from support.waiting import SECOND, wait_until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from support.sshd import Sshd
 
 LIMIT = 10 * SECOND
@@ -69,6 +72,23 @@ def test_several_at_once() -> None:
     # The one that is no child of ours ends a moment later.
     wait_until(lambda: all(map(has_ended, pids)), 'the end of the processes')
     group.terminate()  # once more: there is nothing left
+
+
+def test_several_start_at_the_same_time(tmp_path: Path) -> None:
+    """Each interpreter waits until all of them have been started."""
+    python = tmp_path / 'python'
+    python.write_text(f"""#!/bin/sh
+touch {tmp_path}/started-$$
+for _ in $(seq {round(500 * SECOND)}); do
+    [ $(ls {tmp_path} | grep -c started-) -ge 4 ] && exec {sys.executable} "$@"
+    sleep 0.01
+done
+echo the others were not started >&2
+exit 1
+""")
+    python.chmod(0o755)
+    with Group([f'popen//python={python}'] * 4) as group:
+        assert len(group) == 4
 
 
 def test_one_of_several_that_cannot_be_made() -> None:
