@@ -95,13 +95,19 @@ def _by_value(function: Callable[..., Any]) -> Callable[..., Any]:
         return function
     if (function.__module__ or '').partition('.')[0] == _OURS or '<' in function.__qualname__:
         return function
+    space = function.__globals__
+    calls_itself = space.get(function.__name__) is function
+    if calls_itself:
+        space = space.copy()
     copy = FunctionType(
         function.__code__,
-        function.__globals__,
+        space,
         function.__name__,
         function.__defaults__,
         function.__closure__,
     )
+    if calls_itself:
+        space[function.__name__] = copy  # the original would be looked for in its module
     copy.__kwdefaults__ = function.__kwdefaults__
     copy.__dict__.update(function.__dict__)
     copy.__annotations__ = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -24,7 +25,7 @@ from across.gateways import (
     makegateway,
 )
 from across.servers import BIOSConnectionHandler, Server
-from support.interpreters import Interpreter
+from support.interpreters import Interpreter, find_interpreter
 from support.waiting import SECOND, wait_until
 
 LIMIT = 10 * SECOND
@@ -106,6 +107,29 @@ def test_function_of_a_module_that_is_not_there(gateway: Gateway) -> None:
         assert gateway.remote_exec(module.answer).receive(LIMIT) == 5
     finally:
         del sys.modules['nowhere_else']
+
+
+@pytest.mark.parametrize('minor', [sys.version_info[1], 8])
+def test_function_that_calls_itself(
+    group: Group, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minor: int
+) -> None:
+    """By the name that it has in its module, which is not over there."""
+    python = find_interpreter(minor)
+    if python is None:
+        pytest.skip(f'no CPython 3.{minor}')
+    (tmp_path / 'calls_itself.py').write_text(
+        'STEP = 1\n'
+        'def walk(channel, depth):\n'
+        '    if depth:\n'
+        '        channel.send(depth)\n'
+        '        walk(channel, depth=depth - STEP)\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module('calls_itself')
+    monkeypatch.delitem(sys.modules, 'calls_itself')
+    monkeypatch.setitem(sys.modules, 'calls_itself', module)  # which undoes the import
+    gateway = group.makegateway(f'popen//python={python} -I -S')
+    assert list(gateway.remote_exec(module.walk, depth=3)) == [3, 2, 1]
 
 
 def test_function_whose_helper_is_not_there(gateway: Gateway) -> None:
