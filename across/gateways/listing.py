@@ -26,7 +26,7 @@ class Entry(NamedTuple):
         kind: One of the constants above.
         mode: The permission bits.
         size: Of a file, in bytes.
-        modified: When a file was changed, in nanoseconds.
+        modified: When a file or directory was changed, in nanoseconds.
         target: Of a link.
     """
 
@@ -55,7 +55,7 @@ def list_tree(top: str, keep: Callable[[str], bool]) -> Iterator[Entry]:
     """
     found = os.stat(top)
     if stat.S_ISDIR(found.st_mode):
-        yield Entry((), DIRECTORY, stat.S_IMODE(found.st_mode))
+        yield _directory((), found)
         yield from _below(top, top, (), keep)
     else:
         yield _file((), found)
@@ -77,7 +77,7 @@ def _below(
         if target is not None:
             yield _link(below, top, target)
         elif stat.S_ISDIR(found.st_mode):
-            yield Entry(below, DIRECTORY, stat.S_IMODE(found.st_mode))
+            yield _directory(below, found)
             yield from _below(top, path, below, keep)
         elif stat.S_ISREG(found.st_mode):
             yield _file(below, found)
@@ -86,6 +86,10 @@ def _below(
                 f'cannot copy {path}: it is neither a file nor a directory nor a link; '
                 'leave it out with a filter'
             )
+
+
+def _directory(parts: tuple[str, ...], found: os.stat_result) -> Entry:
+    return Entry(parts, DIRECTORY, stat.S_IMODE(found.st_mode), modified=found.st_mtime_ns)
 
 
 def _file(parts: tuple[str, ...], found: os.stat_result) -> Entry:

@@ -60,9 +60,11 @@ def receive(channel: Channel, target: str, delete: bool) -> None:
     for number, _ in wanted:
         _receive_file(channel, _path(top, entries[number]), entries[number])
         channel.send(number)
-    for entry in reversed(entries):  # a directory may become unwritable once all in it is there
+    # Now that all is in them, which changes their times; and they may become unwritable.
+    for entry in reversed(entries):
         if entry.kind == DIRECTORY:
             os.chmod(_path(top, entry), entry.mode)
+            os.utime(_path(top, entry), ns=(entry.modified, entry.modified))
     channel.send(True)
 
 

@@ -36,8 +36,9 @@ class RSync:
     """Copies a directory to one or many gateways.
 
     Files whose size and time of change are the same over there are not looked at; where only the
-    size is, checksums decide. Permissions, times and links are kept; an absolute link into the
-    directory leads into the copy. Subclasses may override :meth:`filter`. ::
+    size is, checksums decide. Links are kept, and so are the permissions and times of files and
+    directories; an absolute link into the directory leads into the copy. Subclasses may override
+    :meth:`filter`. ::
 
         rsync = RSync('project')
         for gateway in group:

@@ -55,7 +55,7 @@ def tree(top: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     for path in sorted(top.rglob('*')):
         status = path.lstat()
-        kind: object = 'directory'
+        kind: object = 'directory', stat.S_IMODE(status.st_mode), status.st_mtime_ns
         if path.is_symlink():
             kind = os.readlink(path).replace(str(top), 'TOP')
         elif path.is_file():
@@ -86,6 +86,19 @@ def test_only_what_differs_is_sent(gateway: Gateway, source: Path, tmp_path: Pat
     assert tree(target) == tree(source)
 
 
+def test_times_of_directories(gateway: Gateway, source: Path, tmp_path: Path) -> None:
+    """What is put into them over there, now or later, does not count."""
+    target = tmp_path / 'target'
+    folders = ('sub/empty', 'sub', '.')
+    for _ in range(2):
+        for number, folder in enumerate(folders):
+            os.utime(source / folder, ns=(number, 10**9 * (number + 1)))
+        copy(source, target, gateway)
+        times = [(target / folder).stat().st_mtime_ns for folder in folders]
+        assert times == [10**9, 2 * 10**9, 3 * 10**9]
+        (source / 'sub' / 'new').write_text('x')
+
+
 def test_other_kinds_are_replaced(gateway: Gateway, source: Path, tmp_path: Path) -> None:
     target = tmp_path / 'target'
     (target / 'file' / 'was').mkdir(parents=True)
@@ -110,7 +123,12 @@ def test_delete(gateway: Gateway, source: Path, tmp_path: Path) -> None:
     assert (source / 'file').exists()  # the link was removed, not what it leads to
 
 
-def test_many_targets(group: Group, source: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize('width', [2, 16])
+def test_many_targets(
+    group: Group, source: Path, tmp_path: Path, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the same time, or some after the others have been served."""
+    monkeypatch.setattr('across.gateways.rsync._WIDTH', width)
     gateways = [group.makegateway() for _ in range(3)]
     copy(source, tmp_path / 'target', *gateways)
     for gateway in gateways:
@@ -223,4 +241,6 @@ def test_file_that_vanishes(gateway: Gateway, source: Path, tmp_path: Path) -> N
     rsync = Remover(source)
     rsync.add_target(gateway, tmp_path / 'target')
     rsync.send()
-    assert tree(tmp_path / 'target') == tree(source)
+    found, left = tree(tmp_path / 'target'), tree(source)
+    del found['sub'], left['sub']  # whose time has changed since
+    assert found == left
