@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from across.gateways import PopenGateway, SocketGateway, Spec, SshGateway
 from across.gateways.connect import command
 from across.gateways.execnet import XSpec
+from across.gateways.spec import KEYS
 
 
 def wrong(value: Any) -> Any:
@@ -110,6 +113,13 @@ def test_command_on_this_machine() -> None:
     words = command(Spec('popen//python=py -X dev//dont_write_bytecode//env:A=b'), 'python3')
     assert words[:6] == ['env', 'A=b', 'py', '-X', 'dev', '-B']
     assert words[6] == '-c'
+
+
+def test_reference_has_all_keys() -> None:
+    page = Path(__file__).parents[2] / 'docs' / 'reference' / 'gateways.rst'
+    listed = re.findall(r'^``([\w:]+)``\n    (.*)$', page.read_text(), re.MULTILINE)
+    assert listed[:-1] == list(KEYS.items())
+    assert listed[-1][0] == 'env:NAME'
 
 
 def test_spec_without_a_kind() -> None:
