@@ -16,11 +16,17 @@ Layer: gateways. Fetched by bare peers.
 from __future__ import annotations
 
 import builtins
+import os
+import sys
 from typing import Any
 
 from across import DisconnectError, OperationError
 
 __all__ = ['ClosedError', 'GatewayGoneError', 'HostNotFound', 'RemoteError', 'TimeoutError']
+
+
+#: What a program that was interrupted tells the other side.
+INTERRUPTED = 'keyboard-interrupted'
 
 
 class RemoteError(OperationError):
@@ -33,6 +39,11 @@ class RemoteError(OperationError):
     def __init__(self, formatted: str) -> None:
         super().__init__(formatted)
         self.formatted = formatted
+
+    def warn(self) -> None:
+        """Write the error to the standard error, unless it tells of an interrupt."""
+        if self.formatted != INTERRUPTED:
+            print(f'[{os.getpid()}] Warning: unhandled {self!r}', file=sys.stderr)
 
     def __str__(self) -> str:
         return self.formatted

@@ -18,7 +18,7 @@ import across
 
 from . import ends
 from .channel import Channel
-from .errors import GatewayGoneError
+from .errors import INTERRUPTED, GatewayGoneError
 from .turns import Turns
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ _numbers = itertools.count(1)
 # Sources kept for tracebacks.
 _KEPT = 100
 _names: list[str] = []
-
-#: What a program that was interrupted tells the other side.
-INTERRUPTED = 'keyboard-interrupted'
 
 
 class Settings(NamedTuple):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import execnet
 import pytest
 
+from across import gateways
 from across.gateways import execnet as stand_in
 from across.gateways.execnet.installing import SUBMODULES
 from support.peers import environment
@@ -54,12 +59,75 @@ def test_submodules_are_those_of_execnet() -> None:
         assert [name for name in names if not hasattr(real, name)] == []
 
 
-@pytest.mark.parametrize('name', ['Channel', 'Gateway', 'Group', 'MultiChannel', 'RSync', 'XSpec'])
-def test_public_methods_are_there(name: str) -> None:
-    ours, theirs = getattr(stand_in, name), getattr(execnet, name)
-    public = {each for each in vars(theirs) if not each.startswith('_')}
-    missing = {each for each in public if not hasattr(ours, each)}
-    assert missing - {'remote_init_threads', *execnet.XSpec.__annotations__} == set()
+def names_of_parameters(function: Any) -> list[str]:
+    """Those by which it can be called, without ``*args`` and ``**kwargs``."""
+    variable = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+    parameters = inspect.signature(function).parameters.values()
+    return [each.name for each in parameters if each.kind not in variable]
+
+
+def test_whatever_their_objects_have_ours_have(group: Any) -> None:
+    """Inherited or not, and to be called in the same way."""
+    gateway = group.makegateway()
+    for ours in (
+        *(gateway, gateway.newchannel(), group, stand_in.MultiChannel([]), stand_in.RSync('.')),
+        *(stand_in.XSpec('popen'), stand_in.RemoteError('x'), stand_in.DumpError('x')),
+    ):
+        theirs = getattr(execnet, type(ours).__name__)
+        for name in dir(theirs):
+            if name.startswith('_'):
+                continue
+            found_here = hasattr(type(ours), name) or hasattr(ours, name)
+            assert found_here, f'{theirs.__name__}.{name}'
+            if inspect.isfunction(getattr(theirs, name)):
+                expected = names_of_parameters(getattr(theirs, name))[1:]
+                found = names_of_parameters(getattr(ours, name))[: len(expected)]
+                assert found == expected, f'{theirs.__name__}.{name}'
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        *('dump', 'dumps', 'load', 'loads', 'makegateway', 'set_execmodel'),
+        *('Group', 'MultiChannel', 'RSync', 'XSpec', 'RemoteError'),
+    ],
+)
+def test_functions_and_classes_are_called_as_theirs(name: str) -> None:
+    expected = names_of_parameters(getattr(execnet, name))
+    assert names_of_parameters(getattr(stand_in, name))[: len(expected)] == expected
+
+
+def test_page_names_what_the_gateways_lack() -> None:
+    page = Path(__file__).parents[2] / 'docs' / 'explanation' / 'coming-from-execnet.rst'
+    sentence = re.search(r'Not there are(.*?)All\s+of these', page.read_text(), re.DOTALL)
+    assert sentence
+    named = set(re.findall(r'``(\w+)``', sentence[1])) - {'Spec'}
+    assert named == set(execnet.__all__) - set(gateways.__all__) - {'__version__'}
+
+
+def test_warning_of_an_error(capfd: pytest.CaptureFixture[str], group: Any) -> None:
+    stand_in.RemoteError('out of cheese').warn()
+    shown = capfd.readouterr().err
+    assert shown.startswith(f'[{os.getpid()}] Warning: unhandled RemoteError: ')
+    assert 'out of cheese' in shown
+    channel = group.makegateway().remote_exec('raise KeyboardInterrupt')
+    with pytest.raises(stand_in.RemoteError) as caught:
+        channel.receive(LIMIT)
+    caught.value.warn()
+    assert capfd.readouterr().err == ''
+
+
+def test_only_plain_arguments(group: Any) -> None:
+    def answer(channel, value):  # type: ignore[no-untyped-def]
+        value['over'].send(value['item'])
+
+    gateway = group.makegateway()
+    inner = gateway.newchannel()
+    gateway.remote_exec(answer, value={'over': inner, 'item': 5})
+    assert inner.receive(LIMIT) == 5
+    for run in (gateway.remote_exec, group.remote_exec):
+        with pytest.raises(stand_in.DumpError, match=r"can't dump builtins\.bytearray"):
+            run(answer, value=bytearray())
 
 
 def test_installing() -> None:

@@ -5,9 +5,12 @@ Layer: gateways.
 
 from __future__ import annotations
 
-from .. import gateway
+from typing import Any
+
+from .. import channel, gateway
 from .channel import Channel
 from .execmodel import ExecModel, get_execmodel
+from .serializer import check
 from .worker import WorkerGateway
 
 __all__ = ['Gateway']
@@ -18,6 +21,20 @@ class Gateway(gateway.Gateway):
 
     channel_type = Channel
     worker_type = WorkerGateway
+
+    def remote_exec(self, source: Any, **kwargs: Any) -> Channel:
+        """Run code over there; see :meth:`across.gateways.Gateway.remote_exec`.
+
+        Raises:
+            DumpError: An argument is, or holds, something else than plain builtin types or
+                channels.
+        """
+        check(kwargs, channel.Channel)
+        made: Channel = super().remote_exec(source, **kwargs)  # type: ignore[assignment]
+        return made
+
+    def remote_init_threads(self, num: int | None = None) -> None:
+        """Do nothing, as there."""
 
     @property
     def execmodel(self) -> ExecModel:

@@ -17,8 +17,8 @@ Layer: gateways. Fetched by bare peers.
 
 from __future__ import annotations
 
-import io
 import struct
+from io import BytesIO
 from typing import Any, BinaryIO, Callable
 
 __all__ = ['DataFormatError', 'DumpError', 'LoadError', 'check', 'dump', 'dumps', 'load', 'loads']
@@ -78,21 +78,21 @@ def _check(value: Any, others: tuple[type, ...], depth: int) -> None:
         )
 
 
-def dumps(value: Any) -> bytes:
+def dumps(obj: Any) -> bytes:
     """Turn a value into bytes.
 
     Raises:
         DumpError: It is, or holds, something else than the plain builtin types.
     """
-    check(value)
+    check(obj)
     chunks = [_MAGIC]
-    _save(value, chunks.append)
+    _save(obj, chunks.append)
     return b''.join(chunks)
 
 
-def dump(file: BinaryIO, value: Any) -> None:
+def dump(byteio: BinaryIO, obj: Any) -> None:
     """Write a value to a file; see :func:`dumps`."""
-    file.write(dumps(value))
+    byteio.write(dumps(obj))
 
 
 def _save(value: Any, write: Callable[[bytes], None]) -> None:
@@ -140,26 +140,29 @@ def _count(value: Any) -> bytes:
         raise DumpError(f"can't dump a {type(value).__name__} of {len(value)} items") from None
 
 
-def loads(data: bytes) -> Any:
+def loads(bytestring: bytes, py2str_as_py3str: bool = False, py3str_as_py2str: bool = False) -> Any:
     """Turn bytes that :func:`dumps` has made into the value.
 
+    Args:
+        py2str_as_py3str: Changes nothing, like the other: they are about strings of Python 2.
+
     Raises:
-        LoadError: They are something else.
+        LoadError: The bytes are something else.
     """
-    if not isinstance(data, (bytes, bytearray, memoryview)):
-        raise LoadError(f'expected bytes, not {type(data).__name__}')
-    file = io.BytesIO(data)
+    if not isinstance(bytestring, (bytes, bytearray, memoryview)):
+        raise LoadError(f'expected bytes, not {type(bytestring).__name__}')
+    file = BytesIO(bytestring)
     value = load(file)
     if file.read(1):
         raise LoadError('there are bytes behind the value')
     return value
 
 
-def load(file: BinaryIO) -> Any:
+def load(io: BinaryIO, py2str_as_py3str: bool = False, py3str_as_py2str: bool = False) -> Any:
     """Read a value from a file; see :func:`loads`."""
-    if file.read(len(_MAGIC)) != _MAGIC:
+    if io.read(len(_MAGIC)) != _MAGIC:
         raise LoadError('the bytes do not begin as those of dumps() do')
-    return _Loader(file).load(0)
+    return _Loader(io).load(0)
 
 
 class _Loader:

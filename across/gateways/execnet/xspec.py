@@ -21,6 +21,9 @@ class XSpec(Spec):
     Unknown keys are kept, as clients have their own; an attribute that was not given is None.
     """
 
+    def __init__(self, string: str) -> None:
+        super().__init__(string)
+
     def _set_unknown(self, text: str, key: str, value: str | bool) -> None:
         if key in _MISSING:
             raise ValueError(f'{text!r}: the stand-in for execnet does not have {key!r}')
