@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import doctest
 import os
 import pkgutil
 import re
@@ -14,13 +12,12 @@ from pathlib import Path
 import pytest
 
 import across
+from support.examples import PAGES, ROOT, check_output
 from support.waiting import SECOND
 
-ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / 'docs' / 'examples'
 OVER_SSH = EXAMPLES / 'over_ssh.py'
 OUTPUTS = sorted(set(EXAMPLES.rglob('*.out')) - {OVER_SSH.with_suffix('.out')})
-PAGES = [ROOT / 'README.rst', *sorted((ROOT / 'docs').rglob('*.rst'))]
 
 
 def run_python(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -39,13 +36,6 @@ def output_of(*arguments: object) -> str:
     assert run.stderr == ''
     assert run.returncode == 0
     return run.stdout
-
-
-def check_output(got: str, expected: str) -> None:
-    checker, flags = doctest.OutputChecker(), doctest.ELLIPSIS
-    if not checker.check_output(expected, got, flags):
-        example = doctest.Example('', expected)
-        pytest.fail(checker.output_difference(example, got, flags), pytrace=False)
 
 
 @pytest.mark.parametrize(
@@ -89,27 +79,6 @@ def test_demo_names_a_host_that_fails() -> None:
     assert 'Traceback' not in run.stderr
 
 
-def python_blocks(page: Path) -> list[str]:
-    blocks = re.findall(
-        r'^\.\. code-block:: python\n\n((?:    .*\n|\n)+)', page.read_text(), re.MULTILINE
-    )
-    return [re.sub('^    ', '', block, flags=re.MULTILINE) for block in blocks]
-
-
-@pytest.mark.usefixtures('led_ssh')
-@pytest.mark.parametrize('page', ['README.rst', 'docs/index.rst'])
-def test_first_example(page: str, tmp_path: Path) -> None:
-    script = tmp_path / 'first.py'
-    script.write_text(python_blocks(ROOT / page)[0])
-    check_output(output_of(script), "('...', ...)\n")
-
-
-@pytest.mark.parametrize('page', PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
-def test_code_on_the_page_is_python(page: Path) -> None:
-    for block in python_blocks(page):
-        ast.parse(block)
-
-
 @pytest.mark.parametrize('page', PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_names_on_the_page_exist(page: Path) -> None:
     """Sphinx itself lets a wrong reference pass."""
@@ -122,7 +91,3 @@ def test_reference_describes_every_public_name() -> None:
     pages = ''.join(page.read_text() for page in (ROOT / 'docs' / 'reference').glob('*.rst'))
     described = re.findall(r'auto(?:class|function|exception):: across\.(\w+)', pages)
     assert sorted(described) == sorted(set(across.__all__) - {'__version__'})
-
-
-def test_pages_have_blocks_at_all() -> None:
-    assert sum(len(python_blocks(page)) for page in PAGES) > 5
