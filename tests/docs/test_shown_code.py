@@ -12,22 +12,17 @@ import signal
 import subprocess
 import textwrap
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from across import Connection, OperationError, Options
 from support.examples import PAGES, ROOT, check_output, find_examples
-from support.sshd import missing_part
-from support.stage import Stage, running_wonderland
 from support.waiting import SECOND, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from support.certificates import Certificates
-    from support.sshd import Sshd
+    from support.stage import Stage
 
 
 class Script(NamedTuple):
@@ -243,21 +238,6 @@ def test_every_example_is_run() -> None:
 def test_what_is_not_run_is_still_there() -> None:
     shown = ''.join(each.source for examples in EXAMPLES.values() for each in examples)
     assert [line for line in NOT_RUN if line not in shown] == []
-
-
-@pytest.fixture(scope='session')
-def wonderland(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd | None]:
-    """The host that the examples go to by ssh, and from there to every other; None without sshd."""
-    if missing_part():
-        yield None
-        return
-    with running_wonderland(tmp_path_factory.mktemp('wonderland')) as sshd:
-        yield sshd
-
-
-@pytest.fixture
-def stage(tmp_path: Path, wonderland: Sshd | None) -> Stage:
-    return Stage(tmp_path, wonderland)
 
 
 def whole(script: Script, example: str) -> str:

@@ -1,4 +1,4 @@
-"""The Python examples that pages of the documentation and docstrings show."""
+"""What pages of the documentation, and docstrings, show: Python, and sessions with a shell."""
 
 from __future__ import annotations
 
@@ -14,16 +14,25 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ['PAGES', 'ROOT', 'Example', 'check_output', 'find_examples']
+__all__ = [
+    'PAGES',
+    'ROOT',
+    'Command',
+    'Example',
+    'check_output',
+    'find_examples',
+    'find_commands',
+]
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / 'README.rst', *sorted((ROOT / 'docs').rglob('*.rst'))]
 
 # The directive, or a paragraph that ends in two colons; what is indented below it.
 _BLOCK = re.compile(
-    r'^( *)(?:\.\. (code-block:: python)|(?!\.\. ).*::)\n\n((?:\1 +\S.*\n|\s*\n)+)', re.MULTILINE
+    r'^( *)(?:\.\. code-block:: (python|console)|(?!\.\. ).*::)\n\n((?:\1 +\S.*\n|\s*\n)+)',
+    re.MULTILINE,
 )
-_DIRECTIVE = re.compile(r'^ *\.\. code-block:: python', re.MULTILINE)
+_DIRECTIVE = re.compile(r'^ *\.\. code-block:: (?:python|console)', re.MULTILINE)
 _PART_OF_FILE = re.compile(
     r'^\.\. literalinclude:: (.+\.py)\n   :lines: (\d+)-(\d+)\n', re.MULTILINE
 )
@@ -31,6 +40,13 @@ _PART_OF_FILE = re.compile(
 _SHOWN = re.compile(
     r'\.\. code-block:: text\n\n((?: +\S.*\n)+)|(?:(?!\.\. )\S.*\n)*?.*\bprints ``(.+?)``'
 )
+
+
+class Command(NamedTuple):
+    """What is typed at a shell; several lines if it is continued, or its status is shown, too."""
+
+    line: str
+    output: str  # what is shown below it
 
 
 class Example(NamedTuple):
@@ -55,6 +71,34 @@ def find_examples(path: Path) -> list[Example]:
     return _examples(text, path.parent)
 
 
+def find_commands(page: Path) -> list[Command]:
+    """What the blocks of a page have that are for a shell, from top to bottom.
+
+    Those without a language count where they are no Python.
+    """
+    found = []
+    for block in _BLOCK.finditer(page.read_text()):
+        text = textwrap.dedent(block[3]).strip('\n')
+        if block[2] == 'console' or (not block[2] and not _is_python(text)):
+            found += _commands(text)
+    return found
+
+
+def _commands(text: str) -> list[Command]:
+    if not text.startswith('$ '):  # nothing but commands
+        text = re.sub(r'^(?! )', '$ ', text, flags=re.MULTILINE)
+    text = re.sub(r'\\\n(?:> )? *', '', text)
+    typed: list[Command] = []
+    for line in text.splitlines(keepends=True):
+        if line.startswith('$ ') and line.strip() != '$ echo $?':
+            typed.append(Command(line[2:].rstrip('\n') + '\n', ''))
+        elif line.startswith('$ '):
+            typed[-1] = typed[-1]._replace(line=typed[-1].line + 'echo $?\n')
+        else:
+            typed[-1] = typed[-1]._replace(output=typed[-1].output + line.rstrip('\n') + '\n')
+    return typed
+
+
 def check_output(got: str, expected: str) -> None:
     """Fail unless an output is as expected; three dots there stand for anything."""
     checker, flags = doctest.OutputChecker(), doctest.ELLIPSIS
@@ -73,7 +117,7 @@ def _examples(text: str, folder: Path) -> list[Example]:
     found = {}
     for block in _BLOCK.finditer(text):
         source = textwrap.dedent(block[3]).strip('\n') + '\n'
-        if block[2] or _is_python(source):
+        if block[2] == 'python' or (not block[2] and _is_python(source)):
             ast.parse(source)
             shown = _SHOWN.match(text, block.end())
             found[block.start()] = Example(source, shown[1] or shown[2] if shown else '')

@@ -50,7 +50,7 @@ class Stage:
         self.folder = folder
         self._sshd = sshd
         for name, text in {
-            'syslog': 'the last dinosaur was seen today\n',
+            'syslog': 'ERROR no cheese\nERROR the last dinosaur has left\n',
             'srv/album/alice.jpg': '',
             'project/README': 'Curiouser and curiouser!',
         }.items():
@@ -58,7 +58,8 @@ class Stage:
             (folder / name).write_text(text)
         if sshd is not None:
             (folder / '.ssh').mkdir()
-            shutil.copy(sshd.key, folder / '.ssh' / 'id_wonderland')
+            for name in ('id_wonderland', 'key'):
+                shutil.copy(sshd.key, folder / '.ssh' / name)
             shutil.copy(sshd.config, folder / 'my_config')
 
     def add_certificates(self, certificates: Certificates) -> None:
@@ -89,24 +90,29 @@ class Stage:
             text = text.replace(shown, real)
         return text
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables for what runs here; programs are looked for in `bin` first."""
+        bins = [self.folder, *([self._sshd.config.parent] if self._sshd is not None else [])]
+        return {
+            **os.environ,
+            'HOME': str(self.folder),
+            'PATH': os.pathsep.join([*(f'{each}/bin' for each in bins), os.environ['PATH']]),
+            'PYTHONPATH': str(Path(across.__file__).parents[1]),
+        }
+
     @contextmanager
     def running(self, source: str) -> Iterator[subprocess.Popen[str]]:
         """A script in a process of its own, which is killed in the end."""
         script = self.folder / f'script{len(list(self.folder.glob("*.py")))}.py'
         script.write_text(source)
-        path = [str(self._sshd.config.parent / 'bin')] if self._sshd is not None else []
         process = subprocess.Popen(
             [sys.executable, '-W', 'error', str(script)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             cwd=self.folder,
-            env={
-                **os.environ,
-                'HOME': str(self.folder),
-                'PATH': os.pathsep.join([*path, os.environ['PATH']]),
-                'PYTHONPATH': str(Path(across.__file__).parents[1]),
-            },
+            env=self.environment,
         )
         with process:
             try:
