@@ -13,6 +13,13 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from across import Options
+from across.cli.far import Session
+from across.cli.hosts import Host
+from across.cli.many import fleet
+from across.cli.many.job import Task
+from across.cli.program import make_parser, parsers_of
+from across.cli.targets import Target
 from cli.program import PROGRAM, STUBBORN, Running, environment, run_program, running, serving
 from support.waiting import SECOND, wait_until
 
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
 
     from support.sshd import Sshd
 
+PAGE = Path(__file__).parents[2] / 'docs' / 'howto' / 'command-line.rst'
 # What is said of a socket that is not there.
 NO_FILE = 'no connection to {0}: No such file or directory'
 ONCE_MORE = 'Ctrl-C once more ends at once'
@@ -168,6 +176,19 @@ def test_width(folder: Path) -> None:
     assert result == (0, '', '')
 
 
+def test_width_that_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many hosts are at work as the help and the documentation say."""
+    hosts = [Host(f'h{n}', Target('ssh', host=f'h{n}')) for n in range(100)]
+    task = Task(Session.evaluate, ('1',), [], Options(), False)
+    monkeypatch.setattr(fleet, 'Events', object)  # it never runs, and so would not close them
+    width = fleet.Fleet(hosts, task, width=None, fail_fast=False)._width
+    assert width == 32
+    for command in ('exec', 'run'):
+        text = ' '.join(parsers_of(make_parser())[command].format_help().split())
+        assert f'at work at the same time; {width} if not given' in text
+    assert f'**At the same time** {width} hosts are at work' in PAGE.read_text()
+
+
 def test_all_at_once(folder: Path) -> None:
     """Each waits for all others."""
     meeting = folder / 'meeting'
@@ -307,8 +328,7 @@ def test_hosts_that_ssh_reaches(sshd: Sshd) -> None:
     pids = by_host(result.out)
     assert set(pids) == {'rose', 'queen'}
     assert '\nacross: 1 of 3 hosts failed\n  nobody-of-ours@king: ' in '\n' + result.err
-    page = Path(__file__).parents[2] / 'docs' / 'howto' / 'command-line.rst'
-    shown = re.search(r'^      duchess: (.*) …$', page.read_text(), re.MULTILINE)
+    shown = re.search(r'^      duchess: (.*) …$', PAGE.read_text(), re.MULTILINE)
     assert shown is not None
     said = shown[1].replace('ssh://duchess', 'ssh://nobody-of-ours@king')
     assert said.replace('alice@duchess', 'nobody-of-ours@127.0.0.1') in result.err
