@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,9 +33,8 @@ def running_wonderland(folder: Path) -> Iterator[Sshd]:
 
     Every other host that ssh is told to go to, from here or from there, is this one, too.
     """
-    programs = folder / 'bin'
-    path = f'{programs}:{os.environ["PATH"]}'
-    with running_sshd(folder, f'SetEnv HOME={folder} PATH={path}') as sshd:
+    path = f'{folder}/bin:{os.environ["PATH"]}'
+    with running_sshd(folder, f'SetEnv "HOME={folder}" "PATH={path}"') as sshd:
         with pytest.MonkeyPatch.context() as patch:
             lead_ssh(sshd.config, folder, patch)
         for name in ('bin/python3', 'bin/python3.12', 'venv/bin/python', 'my python/bin/python3'):
@@ -72,7 +72,7 @@ class Stage:
     def localized(self, text: str, port: int) -> str:
         """A text, with what there is on this machine for what it names; skips without sshd."""
         names = {
-            "'wonderland', 1865": "'localhost', 1865",
+            "'wonderland', 1865": f"'localhost', {port}",
             '1865': str(port),
             '/var/log': str(self.folder),
             '/srv': f'{self.folder}/srv',
@@ -86,9 +86,8 @@ class Stage:
             names['alice@'] = f'{self._sshd.user}@'
         elif 'ssh' in text:
             pytest.skip(missing_part() or '')
-        for shown, real in names.items():
-            text = text.replace(shown, real)
-        return text
+        # All in one go, as a path may well have such a number in it.
+        return re.sub('|'.join(names), lambda found: names[found[0]], text)
 
     @property
     def environment(self) -> dict[str, str]:
