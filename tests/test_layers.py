@@ -53,11 +53,11 @@ UPPER_LAYERS = (
 ALLOWED_INSIDE = {
     'aio': ('across._core.wire', 'across._core.values'),
     # A child process does the same as a bare peer, and needs the same sockets as any connection.
-    # And a server refuses a client ahead of any handshake, in its words.
+    # A server refuses a client ahead of any handshake, in its words; and it begins sessions where a
+    # Ctrl-C may come.
     'servers': (
-        'across._core.serving',
-        'across._core.transports.sockets',
-        'across._core.wire.greeting',
+        *('across._core.serving', 'across._core.transports.sockets'),
+        *('across._core.wire.greeting', 'across._core.interrupts'),
     ),
 }
 # The wire format does no I/O, waits for nothing and knows nothing of objects.

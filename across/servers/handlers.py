@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from across import AcrossError, Connection, Options
+from across._core.interrupts import shield
 
 from . import lifetime
 from .admission import check_admission, pack
@@ -142,11 +143,12 @@ class Pool(ConnectionHandler):
     def handle_socket(self, sock: socket.socket) -> None:
         if self._closing or self._cancelled:
             raise self._closed()
-        session = self._begin(sock)
-        added = self._add(session)
-        if not added:
-            session.kill()
-        session.watch(partial(self._remove, session))  # keeps it until it is over
+        with shield:  # interrupted in between, there would be a session that nobody looks after
+            session = self._begin(sock)
+            added = self._add(session)
+            if not added:
+                session.kill()
+            session.watch(partial(self._remove, session))  # keeps it until it is over
         if not added:
             raise self._closed()
 

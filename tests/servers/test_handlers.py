@@ -399,6 +399,24 @@ def test_stopped_child_is_killed_after_the_timeout(
         assert has_ended(pid)
 
 
+def test_interrupt_while_a_session_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an accept loop of one's own: the session is made all the same, and ends."""
+    watch = Connection.add_end_callback
+
+    def interrupted(conn: Connection, callback: Callable[[Connection], object]) -> None:
+        signal.raise_signal(signal.SIGINT)
+        watch(conn, callback)
+
+    monkeypatch.setattr(Connection, 'add_end_callback', interrupted)
+    here, there = socket.socketpair()
+    with LocalConnectionHandler(options=Options(timeout=SECOND)) as handler:
+        with pytest.raises(KeyboardInterrupt):
+            handler.handle_socket(there)
+        with Connection.from_socket(here) as conn:
+            assert conn.call(abs, -1) == 1
+        wait_until(lambda: handler.connection_count == 0, 'its end')
+
+
 @pytest.mark.parametrize('kind', WITH_CHILDREN)
 def test_interrupts_of_the_terminal_do_not_reach_a_child(
     serve: Serve, kind: type[ProcessConnectionHandler]
