@@ -153,6 +153,12 @@ except AttributeError as exc:
     ]
 
 
+def test_plain_gateways_have_the_real_one() -> None:
+    source = 'import execnet; channel.send((execnet.__name__, execnet.__file__))'
+    with gateways.makegateway() as gateway:
+        assert gateway.remote_exec(source).receive(LIMIT) == ('execnet', execnet.__file__)
+
+
 def test_installing_too_late() -> None:
     shown = run_python("""
 import execnet

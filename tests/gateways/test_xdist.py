@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tarfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from gateways.runs import LIMIT, PLUGIN, command, counts, outcomes, run, surroundings, write
 from servers.processes import has_ended
-from support.peers import environment
-from support.waiting import SECOND, wait_until
+from support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from support.sshd import Sshd
+    from pathlib import Path
 
-LIMIT = 60 * SECOND
-PLUGIN = ('-p', 'across.gateways.xdist')
-PROJECT = 'packaging==26.0'
-# Of the project: files without further needs, with some tests.
-FILES = ('test_utils.py', 'test_structures.py')
+    from support.sshd import Sshd
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -65,84 +58,7 @@ SUITE = {
 }
 
 
-def write(folder: Path, files: dict[str, str]) -> None:
-    from textwrap import dedent
-
-    for name, text in files.items():
-        (folder / name).write_text(dedent(text))
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, '-m', 'pytest', '-p', 'no:cacheprovider', *arguments]
-
-
-def surroundings() -> dict[str, str]:
-    """No other plugins than are named: they take long to load, in each worker."""
-    inherited = environment()
-    for name in [name for name in inherited if name.startswith(('PYTEST_', 'COV_'))]:
-        del inherited[name]
-    return {**inherited, 'PYTEST_DISABLE_PLUGIN_AUTOLOAD': '1'}
-
-
-def run(
-    folder: Path, scratch: Path, *arguments: str, plugin: tuple[str, ...] = PLUGIN
-) -> tuple[int, str]:
-    """Run pytest in a folder; its exit status and what it shows."""
-    done = subprocess.run(
-        command(*plugin, '-p', 'xdist', f'--basetemp={scratch / "base"}', *arguments),
-        cwd=folder,
-        env={**surroundings(), 'PYTHONPATH': f'{environment()["PYTHONPATH"]}:{folder / "src"}'},
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-    )
-    return done.returncode, done.stdout + done.stderr
-
-
-def counts(shown: str) -> dict[str, int]:
-    """The figures of the last line."""
-    (line,) = [line for line in shown.splitlines() if re.search(r' in [\d.]+s', line)]
-    kinds = 'passed|failed|skipped|xfailed|errors?|warnings?'
-    return {kind: int(count) for count, kind in re.findall(rf'(\d+) ({kinds})', line)}
-
-
-@pytest.fixture(scope='module')
-def project(pytestconfig: pytest.Config) -> Path:
-    """The unpacked source distribution of a project that nobody here wrote."""
-    # Kept between runs: building its metadata, as pip insists on doing, takes seconds.
-    cache = pytestconfig.rootpath / '.pytest_cache' / 'projects'
-    archive = cache / f'{PROJECT.replace("==", "-")}.tar.gz'
-    if not archive.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        got = subprocess.run(
-            [sys.executable, '-m', 'pip', 'download', '--quiet', '--no-deps', '--no-binary=:all:']
-            + ['--retries=0', '--timeout=10', f'--dest={cache}', PROJECT],
-            capture_output=True,
-            text=True,
-        )
-        if got.returncode:
-            pytest.skip(f'pip cannot download {PROJECT}: {got.stderr.strip()[-200:]}')
-    folder = cache / archive.name[: -len('.tar.gz')]
-    if not folder.exists():
-        unpacked = cache / f'unpacking-{os.getpid()}'
-        with tarfile.open(archive) as file:
-            file.extractall(unpacked)
-        try:
-            (unpacked / folder.name).rename(folder)
-        except OSError:
-            pass  # another worker was faster
-        shutil.rmtree(unpacked)
-    return folder
-
-
-def test_real_project(project: Path, tmp_path: Path) -> None:
-    """The same results as with execnet itself."""
-    files = [f'tests/{name}' for name in FILES]
-    ours = run(project, tmp_path, '-q', '-n', '4', *files)
-    theirs = run(project, tmp_path, '-q', '-n', '1', *files, plugin=())
-    assert ours[0] == theirs[0] == 0, ours[1]
-    assert counts(ours[1]) == counts(theirs[1])
-    assert counts(ours[1])['passed'] > 70
+LIBRARIES = pytest.mark.parametrize('plugin', [PLUGIN, ()], ids=['across', 'execnet'])
 
 
 def test_outcomes_by_file(tmp_path: Path) -> None:
@@ -163,55 +79,121 @@ def test_outcomes_by_file(tmp_path: Path) -> None:
     assert "KeyError: 'fixture'" in shown
 
 
+CRASHING = {
+    'test_crash.py': """
+        import os
+        def test_before(): pass
+        def test_crash(): os._exit(3)
+        def test_after(): pass
+    """,
+    'test_others.py': """
+        import pytest
+        @pytest.mark.parametrize('number', range(20))
+        def test_number(number): assert number != 7
+    """,
+}
+
+
 def test_worker_that_crashes(tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        {
-            'test_crash.py': """
-                import os
-                def test_before(): pass
-                def test_crash(): os._exit(3)
-                def test_after(): pass
-            """
-        },
-    )
+    write(tmp_path, CRASHING)
     status, shown = run(tmp_path, tmp_path, '-n', '1')
     assert status == 1
-    assert counts(shown) == {'passed': 2, 'failed': 1}, shown
+    assert counts(shown) == {'passed': 21, 'failed': 2}, shown
     assert "worker 'gw0' crashed while running 'test_crash.py::test_crash'" in shown
 
 
-def test_first_failure_is_enough(tmp_path: Path) -> None:
+def test_worker_of_several_that_crashes(tmp_path: Path) -> None:
+    """The others go on, and a new one takes its place, as over execnet."""
+    write(tmp_path, CRASHING)
+    ours, theirs = (outcomes(tmp_path, tmp_path, '-n', '4', plugin=each) for each in (PLUGIN, ()))
+    assert ours == theirs
+    status, ended = ours
+    assert status == 1
+    assert len(ended) == 23
+    failed = [name for _, name, outcome in ended if outcome]
+    assert sorted(failed) == ['test_crash', 'test_number[7]'], ended
+
+
+@LIBRARIES
+def test_first_failure_is_enough(tmp_path: Path, plugin: tuple[str, ...]) -> None:
+    """What the workers have in hand by then is still run; the rest is not, over both libraries."""
     write(
         tmp_path,
         {
             'test_many.py': """
                 import pytest
-                @pytest.mark.parametrize('number', range(200))
+                @pytest.mark.parametrize('number', range(400))
                 def test_fails(number): assert False
             """
         },
     )
-    status, shown = run(tmp_path, tmp_path, '-n', '1', '--maxfail=1', '-q')
+    status, shown = run(tmp_path, tmp_path, '-n', '4', '--maxfail=1', '-q', plugin=plugin)
     assert status == 2
     assert 'stopping after 1 failures' in shown
-    assert 1 <= counts(shown)['failed'] < 200
+    assert 1 <= counts(shown)['failed'] < 400
 
 
 def test_over_ssh(sshd: Sshd, tmp_path: Path) -> None:
-    """The suite is copied there, and run by the interpreter over there."""
+    """The suite is copied there, and run by four interpreters over there; one of them crashes."""
     suite, far = tmp_path / 'suite', tmp_path / 'far'
     suite.mkdir()
+    write(suite, CRASHING)
     write(suite, {'test_there.py': f'import os\ndef test(): assert os.getcwd() == {str(far)!r}'})
     door = f'ssh={sshd.host}//ssh_config={sshd.config}//python={sys.executable}//chdir={far}'
-    status, shown = run(
-        tmp_path,
-        tmp_path,
-        *('--tx', door, '--dist', 'load', f'--rsyncdir={suite}', str(suite)),
+    status, ended = outcomes(
+        tmp_path, tmp_path, *('-d', '--tx', f'4*{door}', f'--rsyncdir={suite}', str(suite))
     )
-    assert status == 0, shown
-    assert counts(shown)['passed'] == 1
+    assert status == 1
+    assert len(ended) == 24
+    failed = [name for _, name, outcome in ended if outcome]
+    assert sorted(failed) == ['test_crash', 'test_number[7]'], ended
     assert (far / 'suite' / 'test_there.py').exists()
+
+
+# ------------------------------------------------------------------------- with a user's plugins
+
+WHICH = {
+    'test_which.py': """
+        import execnet, sys
+        def test_which():
+            assert False, f'{execnet.__name__}, with {"across.gateways" in sys.modules}'
+    """
+}
+
+
+def run_as_users_do(folder: Path, *arguments: str) -> str:
+    """Run pytest with whatever plugins are installed, pytest-xdist among them."""
+    variables = surroundings()
+    del variables['PYTEST_DISABLE_PLUGIN_AUTOLOAD']
+    done = subprocess.run(
+        command(f'--basetemp={folder / "base"}', *arguments),
+        cwd=folder,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_command_of_the_documentation(tmp_path: Path) -> None:
+    write(tmp_path, WHICH)
+    shown = run_as_users_do(tmp_path, *['-p', 'across.gateways.xdist', '-n', '4'])
+    assert 'across.gateways.execnet, with True' in shown
+
+
+def test_configuration_file(tmp_path: Path) -> None:
+    write(tmp_path, {**WHICH, 'pytest.ini': '[pytest]\naddopts = -p across.gateways.xdist\n'})
+    assert 'across.gateways.execnet, with True' in run_as_users_do(tmp_path, '-n', '2')
+
+
+def test_never_by_default(tmp_path: Path) -> None:
+    write(tmp_path, WHICH)
+    assert 'AssertionError: execnet, with False' in run_as_users_do(tmp_path, '-n', '2')
+
+
+# --------------------------------------------------------------------------------------- the end
 
 
 def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
