@@ -196,13 +196,14 @@ def test_never_by_default(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------- the end
 
 
-def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
+@LIBRARIES
+def test_ctrl_c_ends_everything(tmp_path: Path, plugin: tuple[str, ...]) -> None:
     write(
         tmp_path,
         {
             'test_slow.py': """
                 import os, time, pytest
-                @pytest.mark.parametrize('number', range(1))
+                @pytest.mark.parametrize('number', range(4))
                 def test_slow(number):
                     os.rename(_write(f'{os.getpid()}.tmp'), f'{os.getpid()}.pid')
                     time.sleep(1000)
@@ -213,7 +214,7 @@ def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
         },
     )
     process = subprocess.Popen(
-        command(*PLUGIN, '-p', 'xdist', '-n', '1', f'--basetemp={tmp_path / "base"}'),
+        command(*plugin, '-p', 'xdist', '-n', '4', f'--basetemp={tmp_path / "base"}'),
         cwd=tmp_path,
         env=surroundings(),
         stdout=subprocess.PIPE,
@@ -222,7 +223,7 @@ def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
         start_new_session=True,
     )
     try:
-        wait_until(lambda: len(list(tmp_path.glob('*.pid'))) == 1, 'the test to run', LIMIT)
+        wait_until(lambda: len(list(tmp_path.glob('*.pid'))) == 4, 'the tests to run', LIMIT)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         shown, _ = process.communicate(timeout=LIMIT)
     finally:
