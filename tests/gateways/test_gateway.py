@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from across import Options
+from across import OperationError, Options
 from across.gateways import (
     Channel,
     Gateway,
@@ -144,16 +144,14 @@ def test_function_whose_helper_is_not_there(gateway: Gateway) -> None:
         del sys.modules['nowhere_else']
 
 
-def test_function_that_uses_what_cannot_travel(gateway: Gateway) -> None:
-    file = sys.stderr
-
+def test_function_that_uses_what_cannot_travel(gateway: Gateway, tmp_path: Path) -> None:
     def answer(channel):  # type: ignore[no-untyped-def]
         file.write('x')
 
-    from across import OperationError
-
-    with pytest.raises(OperationError, match=r'TextIOWrapper|EncodedFile|file'):
+    with (tmp_path / 'log').open('w') as file, pytest.raises(OperationError) as caught:
         gateway.remote_exec(answer)
+    assert str(caught.value).startswith("cannot pickle '_io.TextIOWrapper' object: ")
+    assert "variable 'file' of" in str(caught.value)
     assert gateway.remote_exec('channel.send(1)').receive(LIMIT) == 1
 
 
