@@ -159,7 +159,6 @@ STAGES: dict[str, list[Script | Server]] = {
     ],
     'docs/howto/systemd.rst': [
         Server(SYSTEMD),
-        Server(SYSTEMD, shares=True, status=-signal.SIGTERM),
     ],
     'across/__init__.py': [
         Script(

@@ -65,26 +65,26 @@ sys.path.append(PLACEHOLDER)
 """
 
 FILES = {
-    'a/src/shop/__init__.py': 'from .stock import count\n',
-    'a/src/shop/stock/__init__.py': 'count = 3\n',
-    'a/src/shop/price.py': 'def price(): return 5\n',
-    'a/src/shop/data/hours.txt': 'nine to five',
-    'b/space/part/__init__.py': '',
-    'b/space/part/deep.py': 'depth = 7\n',
-    'b/space/part/note.txt': 'in space',
+    'a/src/bakery/__init__.py': 'from .stock import count\n',
+    'a/src/bakery/stock/__init__.py': 'count = 3\n',
+    'a/src/bakery/price.py': 'def price(): return 5\n',
+    'a/src/bakery/data/hours.txt': 'nine to five',
+    'b/orchard/part/__init__.py': '',
+    'b/orchard/part/deep.py': 'depth = 7\n',
+    'b/orchard/part/note.txt': 'in orchard',
 }
 
 USE = """
 import importlib.resources, pkgutil, sys
-import shop.price, space.part.deep
+import bakery.price, orchard.part.deep
 if sys.version_info >= (3, 9):
-    hours = (importlib.resources.files('shop') / 'data' / 'hours.txt').read_bytes()
-    note = (importlib.resources.files('space.part') / 'note.txt').read_bytes()
+    hours = (importlib.resources.files('bakery') / 'data' / 'hours.txt').read_bytes()
+    note = (importlib.resources.files('orchard.part') / 'note.txt').read_bytes()
 else:
-    hours = pkgutil.get_data('shop', 'data/hours.txt')
-    note = importlib.resources.read_binary('space.part', 'note.txt')
-names = [module.name for module in pkgutil.walk_packages(shop.__path__, 'shop.')]
-shop.count, shop.price.price(), space.part.deep.depth, hours, note, names
+    hours = pkgutil.get_data('bakery', 'data/hours.txt')
+    note = importlib.resources.read_binary('orchard.part', 'note.txt')
+names = [module.name for module in pkgutil.walk_packages(bakery.__path__, 'bakery.')]
+bakery.count, bakery.price.price(), orchard.part.deep.depth, hours, note, names
 """
 
 
@@ -94,8 +94,8 @@ def installed(request: pytest.FixtureRequest, folder: Path) -> Iterator[None]:
     for name, content in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content)
-    mapping = {'shop': f'{folder}/a/src/shop', 'space.part': f'{folder}/b/space/part'}
-    namespaces = {'space': [f'{folder}/b/space'] if request.param == 'real' else []}
+    mapping = {'bakery': f'{folder}/a/src/bakery', 'orchard.part': f'{folder}/b/orchard/part'}
+    namespaces = {'orchard': [f'{folder}/b/orchard'] if request.param == 'real' else []}
     source = FINDER.format(mapping=mapping, namespaces=namespaces)
     (folder / '__editable___works_finder.py').write_text(source)
     with pytest.MonkeyPatch.context() as patch:
@@ -108,11 +108,13 @@ def installed(request: pytest.FixtureRequest, folder: Path) -> Iterator[None]:
 
 def test_editable_packages(installed: None, interpreter: Interpreter) -> None:
     with Connection.from_command(bare_command(interpreter)) as conn:
-        conn.export('shop', 'space')
+        conn.export('bakery', 'orchard')
         assert conn.execute(USE) == (
-            *(3, 5, 7, b'nine to five', b'in space'),
-            ['shop.price', 'shop.stock'],
+            *(3, 5, 7, b'nine to five', b'in orchard'),
+            ['bakery.price', 'bakery.stock'],
         )
-        price = importlib.import_module('shop.price')
+        price = importlib.import_module('bakery.price')
         assert conn.call(price.price) == 5
-    assert pkgutil.get_data('space.part', 'note.txt') == b'in space'  # they can be used here, too
+    assert (
+        pkgutil.get_data('orchard.part', 'note.txt') == b'in orchard'
+    )  # they can be used here, too
