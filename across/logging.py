@@ -17,6 +17,9 @@ __all__ = ['AcrossHandler']
 _TRAIL = '_across_trail'
 # … and the connection that it came over.
 _ORIGIN = '_across_origin'
+# Who logs waits when so many bytes are on their way; about what a record takes beside its text.
+_WINDOW = 1 << 20
+_RECORD_COST = 1000
 
 
 class AcrossHandler(logging.Handler):
@@ -24,8 +27,9 @@ class AcrossHandler(logging.Handler):
 
     Records arrive there in order, ahead of the calls and the results that follow them. Message and
     exception are formatted here, so that neither arguments nor tracebacks have to be pickled. A
-    process forwards a record once, however it comes back, and never to where it came from. Once
-    the connection is gone, records are dropped.
+    process forwards a record once, however it comes back, and never to where it came from. Who
+    logs faster than the other side takes in waits for it, when a mebibyte is on its way. Once the
+    connection is gone, records are dropped.
 
     Args:
         conn: Where to; by default the connection that the current thread runs a call for.
@@ -37,6 +41,7 @@ class AcrossHandler(logging.Handler):
     def __init__(self, conn: Connection | None = None) -> None:
         super().__init__()
         self._connection = get_connection() if conn is None else conn
+        self._ahead = 0  # bytes since the peer had taken in all; guarded by the handler's lock
 
     def emit(self, record: logging.LogRecord) -> None:
         trail = getattr(record, _TRAIL, [])
@@ -45,7 +50,12 @@ class AcrossHandler(logging.Handler):
             return  # it has been round, or comes from there
         try:
             fields = {**self._portable(record), _TRAIL: [*trail, here]}
-            self._connection._link.calls.post(_handle, fields)
+            calls = self._connection._link.calls
+            calls.post(_handle, fields)
+            self._ahead += len(fields['msg']) + len(fields.get('exc_text') or '') + _RECORD_COST
+            if self._ahead >= _WINDOW:
+                self._ahead = 0
+                calls.operation('finish_posts')  # who logs waits until the peer has taken it in
         except AcrossError:
             pass  # nobody is left to tell; an error here would end up in some log in turn
         except Exception:

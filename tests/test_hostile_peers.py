@@ -8,7 +8,8 @@ import random
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -16,6 +17,7 @@ import pytest
 import across
 from across import Connection, DisconnectError, OperationError, Options, ProtocolError
 from across._core import handlers
+from across._core.sender import Sender
 from across._core.wire.frames import (
     CALL,
     FAILURE,
@@ -255,6 +257,39 @@ def test_more_refusals_than_can_wait(bystander: None, monkeypatch: pytest.Monkey
         error = raised_by(conn.call, abs, -1)
         assert isinstance(error, DisconnectError)
         assert 'makes calls beyond its limit, and does not read the answers' in str(error)
+
+
+def test_refusal_behind_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that answers takes it, and ends, before the reader looks whether there is one."""
+    second = threading.Event()
+
+    class Queue(deque[Any]):
+        appended = 0
+
+        def append(self, item: object) -> None:
+            super().append(item)
+            self.appended += 1
+            if self.appended == 2:
+                second.set()
+                wait_until(lambda: not self and not there.handlers._refusing.locked(), 'the end')
+
+    reply = Sender.reply
+
+    def wait_for_second(*args: Any, **kwargs: Any) -> None:
+        if there.handlers._refused is not None:
+            assert second.wait(5 * SECOND)
+        reply(*args, **kwargs)
+
+    monkeypatch.setattr(handlers, 'deque', Queue)
+    monkeypatch.setattr(Sender, 'reply', wait_for_second)
+    with pair(there=Options(max_calls=1)) as (ours, theirs):
+        there = theirs._link
+        running = ours.submit(stay)
+        assert ENTERED.acquire(timeout=5 * SECOND)
+        flood = [ours.submit(abs, -1), ours.submit(abs, -2)]
+        assert [type(call.exception(5 * SECOND)) for call in flood] == [OperationError] * 2
+        assert isinstance(raised_by(ours.submit(abs, -3).result, 5 * SECOND), OperationError)
+        running.cancel()
 
 
 GO_ON = threading.Event()

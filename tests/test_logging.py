@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from across import Connection
+from across._core import handlers, operations
 from across.logging import AcrossHandler
+from support.ends import bare_peer
 from support.peers import Pair, connected_pair
-from support.waiting import wait_until
+from support.waiting import SECOND, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from across._core.link import Link
 
 
 class Collector(logging.Handler):
@@ -289,3 +293,32 @@ def test_many_threads_log(pair: Pair, rainbow: Collector) -> None:
     for thread_number in range(8):
         mine = [text for text in rainbow.messages if text.startswith(f'{thread_number} ')]
         assert mine == [f'{thread_number} {number}' for number in range(100)]
+
+
+def test_who_logs_much_waits(rainbow: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records of an honest peer don't reach the limit of what may wait here."""
+    monkeypatch.setattr(handlers, 'LEAST_POST_LIMIT', 2 << 20)
+    caught_up = threading.Event()
+    finish_posts = operations.TABLE['finish_posts']
+
+    def see(link: Link) -> None:
+        caught_up.set()
+        finish_posts(link)
+
+    monkeypatch.setitem(operations.TABLE, 'finish_posts', see)
+    monkeypatch.setattr(rainbow, 'emit', lambda record: caught_up.wait(10 * SECOND))
+
+    def log_much() -> None:
+        import logging
+
+        import across.logging
+
+        logger = logging.getLogger('rainbow')
+        logger.setLevel(logging.INFO)
+        logger.addHandler(across.logging.AcrossHandler())
+        for number in range(3000):
+            logger.info('%d %s', number, 'x' * 1000)
+
+    with bare_peer(max_frame_size=1 << 20) as conn:
+        conn.call(log_much)
+    assert caught_up.is_set()

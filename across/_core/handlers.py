@@ -30,8 +30,7 @@ _LOOK_AGAIN = 0.05
 # Of an error that stands for one that is too large to be sent.
 _LONGEST_TEXT = 2000
 
-# How many refusals may wait for a peer to read them: ten megabytes. One that reads while it calls
-# never gets as far.
+# How many refusals (ten megabytes) may wait; a peer that reads while it calls never gets so far.
 MOST_REFUSALS = 100_000
 # Why calls are refused; the number is that of the option.
 _TOO_MANY = 'has {} calls of this connection in flight already (option max_calls over there)'
@@ -206,16 +205,18 @@ class Handlers:
     def _answer_refused(self) -> None:
         link, refused = self._link, self._refused
         packed, reason, text = b'', '', ''
-        while refused:
-            while refused:
-                call_id, why = refused.popleft()
-                if why is not reason:
-                    reason, text = why, f'{link.here} {why.format(link.options.max_calls)}'
-                    failure = self.pack_failure(OperationError(text))
-                    packed = b''.join(failure.payload) if isinstance(failure, Packed) else b''
-                link.log('DEBUG', f'refused a call, and told it: {text}')
-                link.sender.reply(encode(FAILURE, call_id, 0, packed), more=bool(refused))
-            self._refusing.release()
+        while True:
+            try:
+                while refused:
+                    call_id, why = refused.popleft()
+                    if why is not reason:
+                        reason, text = why, f'{link.here} {why.format(link.options.max_calls)}'
+                        failure = self.pack_failure(OperationError(text))
+                        packed = b''.join(failure.payload) if isinstance(failure, Packed) else b''
+                    link.log('DEBUG', f'refused a call, and told it: {text}')
+                    link.sender.reply(encode(FAILURE, call_id, 0, packed), (), len(refused))
+            finally:
+                self._refusing.release()
             if not refused or not self._refusing.acquire(False):
                 return  # none has come meanwhile, or another thread has been sent to it
 
@@ -310,7 +311,7 @@ class Handlers:
         if packed is None or isinstance(packed, bytes):
             if not call.cancelled:
                 frame = _encode_answer(call.id, kind, packed)
-                link.sender.reply(frame, more=bool(self.queue))
+                link.sender.reply(frame, (), len(self.queue))
         elif call.cancelled:
             link.payloads.drop_exports(packed.exported)
         else:

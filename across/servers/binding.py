@@ -11,6 +11,7 @@ import ipaddress
 import os
 import socket
 import stat
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 # How many clients may wait to be accepted; the system cuts it down to its own limit.
 BACKLOG = 1024
+# For how long (seconds) a server that starts on the same path may take; others take a moment.
+LONGEST_START = 5.0
+_LOOK_AGAIN = 0.02
 # The system has no such address or kind of address; another one of the same host may do.
 _UNUSABLE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
@@ -177,27 +181,39 @@ def _only_one(path: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(FileNotFoundError):
-            os.unlink(lock)  # as long as it is ours
-        fcntl.flock(fd, fcntl.LOCK_UN)  # a child forked meanwhile may have a copy
-        os.close(fd)
+        try:
+            with suppress(OSError):  # another user's directory: then it stays, and does no harm
+                os.unlink(lock)  # as long as it is ours
+        finally:
+            fcntl.flock(fd, fcntl.LOCK_UN)  # a child forked meanwhile may have a copy
+            os.close(fd)
 
 
 def _lock(lock: str, path: str) -> int:
+    give_up = time.monotonic() + LONGEST_START
     while True:
         try:
             fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, stat.S_IRUSR | stat.S_IWUSR)
         except OSError as exc:
             raise OSError(exc.errno, f'cannot listen on {path}: {exc.strerror}') from exc
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(fd), os.lstat(lock)):
                     return fd
-        except BaseException:
+        except BlockingIOError:
+            if time.monotonic() > give_up:
+                os.close(fd)
+                text = f'cannot listen on {path}: another server has been starting there for long'
+                raise OSError(errno.EADDRINUSE, f'{text}, and holds {lock}') from None
+            time.sleep(_LOOK_AGAIN)
+        except BaseException as exc:
             os.close(fd)
+            if isinstance(exc, OSError):
+                text = f'cannot listen on {path}: cannot lock {lock}: {exc.strerror}'
+                raise OSError(exc.errno, text) from exc
             raise
-        os.close(fd)  # whoever had it has removed it
+        os.close(fd)  # whoever had it has removed it, or has it still
 
 
 def _remove_stale(path: str) -> None:

@@ -52,6 +52,8 @@ class Child(Session):
     ) -> None:
         check_socket(sock)
         end, self._leash = socket.socketpair()
+        for each in (end, self._leash):  # whatever socket.setdefaulttimeout() was told
+            each.setblocking(True)
         self._mutex = threading.Lock()  # guards `_leash`
         fds = (end.fileno(),) if as_stdio else (end.fileno(), sock.fileno())
         stdin, stdout = (sock.fileno(), sock.fileno()) if as_stdio else (subprocess.DEVNULL, None)

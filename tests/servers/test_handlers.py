@@ -6,10 +6,11 @@ import gc
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -360,6 +361,28 @@ def test_bare_child_has_its_standard_library_only(
         conn.export('shipped')
         assert conn.execute('import shipped; shipped.VALUE') == 42
         assert conn.execute('import sys; sys.flags.isolated, sys.flags.no_site') == (1, 1)
+
+
+def test_child_of_a_program_with_a_time_limit_for_sockets(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for its options all the same."""
+    start = subprocess.Popen
+
+    def start_slowly(*args: Any, **kwargs: Any) -> subprocess.Popen[bytes]:
+        process = start(*args, **kwargs)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.5 * SECOND)  # a child that does not wait ends now
+        return process
+
+    server = serve(ProcessConnectionHandler)
+    monkeypatch.setattr(subprocess, 'Popen', start_slowly)
+    socket.setdefaulttimeout(20 * SECOND)
+    try:
+        with connect(server) as conn:
+            assert conn.call(abs, -1) == 1
+    finally:
+        socket.setdefaulttimeout(None)
 
 
 @pytest.mark.parametrize('kind', WITH_CHILDREN)

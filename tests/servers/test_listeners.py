@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from across import Connection, DisconnectError, OperationError, Options
-from across.servers import LocalConnectionHandler, Server, run_tcp, run_unix
+from across.servers import LocalConnectionHandler, Server, binding, run_tcp, run_unix
 from across.servers.binding import _only_one
 from across.servers.listeners import _turn_away
 from servers.processes import has_ended, running, running_client, running_server
@@ -264,6 +264,36 @@ def test_servers_that_start_take_turns(path: Path) -> None:
     for thread in threads:
         thread.join()
     assert seen == [1] * 400
+    assert not os.listdir(path.parent)
+
+
+def test_server_that_is_stuck_while_it_starts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(binding, 'LONGEST_START', 0.1)
+    with _only_one(str(path)):
+        with pytest.raises(
+            OSError, match='another server has been starting there for long'
+        ) as caught:
+            Server.listen_unix(path)
+        assert f'cannot listen on {path}: ' in str(caught.value)
+        assert f'holds {path}.across-lock' in str(caught.value)
+    with Server.listen_unix(path):
+        check_serving(path)
+    assert not os.listdir(path.parent)
+
+
+def test_lock_that_cannot_be_removed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays, and is nobody's."""
+
+    def unlink(name: str) -> None:
+        raise PermissionError(errno.EPERM, 'not yours', name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, 'unlink', unlink)
+        server = Server.listen_unix(path)
+    with server:
+        check_serving(path)
+    with Server.listen_unix(path):
+        check_serving(path)
     assert not os.listdir(path.parent)
 
 
