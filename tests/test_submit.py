@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import gc
 import operator
@@ -104,6 +105,35 @@ def test_works_with_wait_and_as_completed(peer: Connection) -> None:
     assert concurrent.futures.wait(futures, LIMIT).not_done == set()
     squares = {future.result() for future in concurrent.futures.as_completed(futures, LIMIT)}
     assert squares == {number * number for number in range(50)}
+
+
+def test_many_threads_wait_for_one_future(pair: Pair) -> None:
+    future = pair.near.submit(wait_at_gate, 'for all')
+    assert Gate.entered.wait(LIMIT)
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        waiting = [threads.submit(future.result, limit) for limit in (LIMIT, None) * 4]
+        waiting.append(threads.submit(concurrent.futures.wait, [future], LIMIT))
+        assert concurrent.futures.wait(waiting, 0.01 * SECOND).done == set()
+        Gate.opened.set()
+        assert [each.result(LIMIT) for each in waiting[:8]] == ['for all'] * 8
+
+
+def test_asking_again_and_again_leaves_nothing_behind(pair: Pair) -> None:
+    future: Any = pair.near.submit(wait_at_gate)
+    for limit in (0, -1, 0.001):
+        with pytest.raises(concurrent.futures.TimeoutError):
+            future.exception(limit)
+    assert future._pauses == []
+    Gate.opened.set()
+    assert future.exception(LIMIT) is None
+
+
+def test_loop_of_asyncio_waits_for_it(peer: Connection) -> None:
+    async def work() -> list[int]:
+        futures = [peer.submit(abs, -number) for number in range(20)]
+        return [await asyncio.wrap_future(future) for future in futures]
+
+    assert asyncio.run(work()) == list(range(20))
 
 
 def test_callback_may_call(pair: Pair) -> None:

@@ -63,6 +63,7 @@ class Calls:
         self.pending: dict[int, PendingCall] = {}
         self._answered: deque[PendingCall] = deque()  # with futures that are to be completed
         self._completing = False  # a service thread is on its way to them
+        self._future: Any = None  # their class, imported for the first
 
     @property
     def owner(self) -> Any:
@@ -165,11 +166,11 @@ class Calls:
 
     def submit(self, func: Callable[..., Any], args: Any, kwargs: Any) -> CallFuture:
         """Begin a call; a future for its result."""
-        from .futures import CallFuture
+        if self._future is None:
+            from .futures import CallFuture
 
-        future: CallFuture = self.begin(
-            func, args, kwargs, lambda call: CallFuture(self, call), unattended=True
-        )
+            self._future = CallFuture
+        future: CallFuture = self.begin(func, args, kwargs, self._future, unattended=True)
         return future
 
     def begin(
@@ -183,7 +184,8 @@ class Calls:
         """Begin a call.
 
         Args:
-            make: Given the call, returns what is to be completed with its answer, like a future.
+            make: Given this object and the call, returns what is to be completed with its answer,
+                like a future.
             unattended: Nobody will wait for it soon: somebody else must read, and it may travel
                 together with others that are begun right behind it.
 
@@ -199,7 +201,7 @@ class Calls:
             if link.opening:
                 link.wait_open()
             call = PendingCall(next(self._ids))
-            future = call.future = make(call)
+            future = call.future = make(self, call)
             outer_call, context.call = context.call, None  # not part of it: it may outlive it
             try:
                 frame, bulky, unsent = self._pack(CALL, call.id, func, args, kwargs)
@@ -212,7 +214,7 @@ class Calls:
                     raise link.disconnected()
                 if unattended:
                     unsent = _NONE
-                    link.sender.send_soon(frame, bulky)
+                    link.sender.send_soon(frame, len(self.pending), bulky)
                     link.reader.find()
                 else:
                     unsent = _NONE

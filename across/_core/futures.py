@@ -8,8 +8,11 @@ Layer: just below :mod:`.connection`.
 
 from __future__ import annotations
 
-from _thread import allocate_lock, get_ident
+import threading
+import time
+from _thread import RLock, allocate_lock, get_ident
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Any, Callable
 
 from .interrupts import SIGNAL_PAUSE, shield
@@ -22,43 +25,73 @@ if TYPE_CHECKING:
 _NOT_OVER = ('PENDING', 'RUNNING')
 
 
+class _Guard(RLock):  # type: ignore[misc]  # it is a class, whatever typeshed says
+    """Stands in for the condition that a future has: as a lock only, as nobody waits for it.
+
+    A condition is ten objects to make and for the garbage collector to look at. And an exception of
+    a signal handler can leave it held, as it is entered by byte code.
+    """
+
+    __slots__ = ()
+
+    def notify_all(self) -> None:
+        pass
+
+
 class CallFuture(Future):  # type: ignore[type-arg]  # subscriptable from Python 3.9 on
     """A future for the result of a call."""
 
     at_once = False  # completing it runs callbacks
-    _pause: Any = None  # what the main thread sleeps on
 
     def __init__(self, calls: Calls, call: PendingCall) -> None:
-        super().__init__()
+        # What that of the base class does, but for the condition.
+        self._condition: Any = _Guard()  # guards the attributes, for moments
+        self._state = 'PENDING'
+        self._result = self._exception = None
+        self._waiters: list[Any] = []
+        self._done_callbacks: list[Any] = []
         self._calls = calls
         self._call = call
         self._owner = calls.owner  # stays alive until the result is there
+        self._pauses: list[Any] = []  # what threads sleep on that wait for it
 
     def result(self, timeout: float | None = None) -> Any:
-        """As that of every future, but a signal that comes right before the wait ends it, too."""
         self._wait(timeout)
-        return super().result(timeout)
+        return super().result(0)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """The same goes for this."""
         self._wait(timeout)
-        return super().exception(timeout)
+        return super().exception(0)
 
     def _wait(self, timeout: float | None) -> None:
-        # By a lock of our own: an exception of a signal handler can leave one of `threading` held,
-        # and who is to set the result would wait for ever.
-        if timeout is None and self._state in _NOT_OVER and get_ident() == shield.thread:
-            pause = allocate_lock()
-            pause.acquire()
-            self._pause = pause
+        """Sleep until it is over; in the main thread, signal handlers run meanwhile.
+
+        Raises:
+            concurrent.futures.TimeoutError: It is not.
+        """
+        if self._state not in _NOT_OVER:
+            return
+        pause = allocate_lock()
+        pause.acquire()
+        with self._condition:
+            self._pauses.append(pause)
+        end = None if timeout is None else time.monotonic() + timeout
+        longest = SIGNAL_PAUSE if get_ident() == shield.thread else threading.TIMEOUT_MAX
+        try:
             while self._state in _NOT_OVER:
-                pause.acquire(timeout=SIGNAL_PAUSE)
+                rest = longest if end is None else min(end - time.monotonic(), longest)
+                if rest < 0:
+                    raise FutureTimeoutError
+                pause.acquire(timeout=rest)
+        finally:
+            with self._condition:
+                self._pauses.remove(pause)
 
     def _invoke_callbacks(self) -> None:
         # What every future calls when it is over. Callbacks of the user may take their time.
-        pause, self._pause = self._pause, None
-        if pause is not None:
-            pause.release()
+        with self._condition:
+            for pause in self._pauses:
+                pause.release()
         super()._invoke_callbacks()  # type: ignore[misc]
 
     def cancel(self) -> bool:

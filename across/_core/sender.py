@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 # What is larger (bytes) is not worth gathering.
 _SMALL = 1 << 12
 
-# For how long (seconds) frames that may be sent together are gathered.
-_GATHERING = 0.0002
-# How many frames of a burst are not: work for a few processors must not wait for anything.
-_AT_ONCE = 32
+# Beyond how many unanswered calls frames may be gathered: the side that has so many to work off
+# waits for nothing.
+_MANY = 32
+# For how long (seconds) at most. Each write lets other threads take the interpreter lock, and then
+# has to wait for them.
+_GATHERING = 0.003
 
 
 class Sender:
@@ -41,10 +43,9 @@ class Sender:
         self._link = link
         self._dropped = link.imports.dropped
         self.outbox = Outbox(link.transport)
-        # Of the frames that may be gathered. Threads that get in each other's way here do no harm:
-        # a frame leaves a little earlier or later.
-        self._last_frame = self._last_write = 0.0  # when one came, and when one was written
-        self._burst = 0  # how many have come without a pause
+        # When a frame was written that might have been gathered. Threads that get in each other's
+        # way here do no harm: a frame leaves a little earlier or later.
+        self._last_write = 0.0
         self._flusher_comes = False  # a service thread is on its way to them
 
     def send(self, frame: Any, may_block: bool = True, flushed: bool = False) -> None:
@@ -86,12 +87,14 @@ class Sender:
         link.fail(f'{link.transport.ending()} ({sentence(exc)})', exc)
         raise link.disconnected() from exc
 
-    def send_soon(self, frame: Any, flushed: bool = False) -> None:
-        """Send a frame; one system call for many small ones, where they come in a long burst.
+    def send_soon(self, frame: Any, unanswered: int, flushed: bool = False) -> None:
+        """Send a frame; one system call for many small ones, where many calls are in flight.
 
-        The first ones of a burst leave at once. The rest leaves when it has been gathered for a
-        moment, when a frame is sent in another way, or when a service thread comes to it: so as
-        soon as this thread waits for anything.
+        What is gathered leaves after a moment, when a frame is sent in another way, or when a
+        service thread comes to it: so as soon as this thread waits for anything.
+
+        Args:
+            unanswered: How many calls are.
 
         Raises:
             DisconnectError: The link has ended, or ends here.
@@ -100,11 +103,7 @@ class Sender:
             self.send(frame, True, flushed)
             return
         now = monotonic()
-        if now - self._last_frame > _GATHERING:
-            self._burst = 0
-        self._last_frame = now
-        self._burst += 1
-        if self._burst <= _AT_ONCE or now - self._last_write > _GATHERING:
+        if unanswered <= _MANY or now - self._last_write > _GATHERING:
             self._last_write = now
             self.send(frame)
             return
@@ -147,18 +146,18 @@ class Sender:
         if self.outbox.pending:
             watchdog.rouse(self._link.pulse)
 
-    def reply(self, frame: Any, exported: Sequence[int] = (), more: bool = False) -> None:
+    def reply(self, frame: Any, exported: Sequence[int] = (), unanswered: int = 0) -> None:
         """Send the answer to a call of the peer; a link that ended meanwhile is no news.
 
         Args:
             exported: Ids of our objects that it refers to.
-            more: Other answers will follow soon.
+            unanswered: How many other answers will follow soon.
         """
         try:
             if self._link.state == OPEN:
                 flushed = type(frame) is list
-                if more:
-                    self.send_soon(frame, flushed)
+                if unanswered:
+                    self.send_soon(frame, unanswered, flushed)
                 else:
                     self.send(frame, True, flushed)
                 return

@@ -99,7 +99,7 @@ def iterate(link: Link, func: Callable[..., Any], args: Any, kwargs: Any) -> Rem
     """Begin a call at the peer that yields items."""
     routes: list[Route] = []
 
-    def answer(call: PendingCall) -> _Answer:
+    def answer(_: object, call: PendingCall) -> _Answer:
         routes.append(streams_of(link).of_call(call.id, True))
         return _Answer(routes[0], call)
 
