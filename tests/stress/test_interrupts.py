@@ -162,6 +162,7 @@ KINDS = [
     'futures',
     'iterate',
     'iterate in a row',
+    'futures in a row',
     'echo',
     'echo in a row',
     'send',
