@@ -79,6 +79,8 @@ def test_exit_wakes_code_that_waits_to_send(
                 file.write(f'{{type(error).__name__}} {{count}}')
     """)
     assert channel.receive(LIMIT) == 0
+    inlet = channel._stream._inlet
+    wait_until(lambda: inlet.queued > 0, 'more items')
     gateway.exit()
     assert gateway.join(LIMIT)
     error, count = (tmp_path / 'done').read_text().split()
