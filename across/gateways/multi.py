@@ -14,8 +14,11 @@ from .channel import NOT_WANTED, Channel
 
 __all__ = ['MultiChannel']
 
-# Seconds between two looks at whether a channel was closed, with no room for its item.
+# Seconds between two looks at whether anybody wants an item that there is no room for.
 _PAUSE = 0.05
+
+# What a channel ends with inside; no item is that object, whatever the user's end marker is.
+_END = object()
 
 
 class MultiChannel:
@@ -62,9 +65,10 @@ class MultiChannel:
         """
         if self._queue is None:
             queue = self._queue = _ReceiveQueue(maxsize, endmarker)
+            marker = NOT_WANTED if endmarker is NOT_WANTED else _END
             for channel in self._channels:
                 # The channel is kept by its callback, and gone at its end.
-                channel.setcallback(partial(queue.feed, channel), endmarker)
+                channel.setcallback(partial(queue.feed, channel), marker)
             queue.maker = 0
         return self._queue
 
@@ -113,14 +117,19 @@ class _ReceiveQueue(Queue):  # type: ignore[type-arg]  # Python 3.8 knows no Que
         self.maker = get_ident()
 
     def feed(self, channel: Channel, item: Any) -> None:
-        """Put an item of a channel; waits for room, as long as the channel is open on this side."""
-        waits = item is not self._endmarker and get_ident() != self.maker
+        """Put an item of a channel; waits for room, as long as the channel is open on this side.
+
+        What a gateway that is gone has left behind is put at once: it is not much.
+        """
+        waits = item is not _END and get_ident() != self.maker
         with self.not_full:
             while waits and 0 < self.maxsize <= self._qsize():
                 if channel.is_left():
                     return
+                if not channel._stream.connection.is_connected():
+                    break
                 self.not_full.wait(_PAUSE)
-            self._put((channel, item))
+            self._put((channel, self._endmarker if item is _END else item))
             self.unfinished_tasks += 1
             self.not_empty.notify()
 

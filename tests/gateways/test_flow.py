@@ -121,6 +121,28 @@ def test_closed_channel_waits_for_no_room(gateway: Gateway) -> None:
     assert queue.qsize() == 11
 
 
+def test_gateway_that_is_gone_waits_for_no_room(gateway: Gateway) -> None:
+    channel = begin_counting(gateway)
+    queue = MultiChannel([channel]).make_receive_queue(END, maxsize=10)
+    wait_until(queue.full, 'the queue to be full', LIMIT)
+    gateway.kill()
+    wait_until(lambda: queue.queue[-1] == (channel, END), 'the end to arrive', LIMIT)
+    items = [queue.get_nowait()[1] for _ in range(queue.qsize())]
+    assert items == [*range(len(items) - 1), END]
+
+
+def test_items_like_the_end_marker_wait_for_room(gateway: Gateway) -> None:
+    channel = gateway.remote_exec('for _ in range(1000): channel.send(None)')
+    queue = MultiChannel([channel]).make_receive_queue(None, maxsize=10)
+    wait_until(queue.full, 'the queue to be full', LIMIT)
+    for _ in range(1000):
+        queue.get(timeout=LIMIT)
+        assert queue.qsize() <= 11
+    assert queue.get(timeout=LIMIT) == (channel, None)
+    channel.waitclose(LIMIT)
+    assert queue.empty()
+
+
 def test_queue_gets_what_waitclose_has_taken(gateway: Gateway) -> None:
     channel = begin_counting(gateway, 100)
     channel.waitclose(LIMIT)
