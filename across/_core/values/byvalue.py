@@ -26,7 +26,7 @@ from typing import Any, Callable, Container
 
 from ..errors import OperationError
 from . import cpickle as pickle
-from . import rebuild
+from . import rebuild, rebuild_enum
 from .classes import portable_annotations, reduce_class
 from .sourcecode import NoSourceError, find_source, globals_of, submodules_of
 
@@ -186,6 +186,12 @@ def reduce_value(obj: Any, by_reference: Container[str]) -> Reduced:
         return _reduce_cached(obj)
     if kind.__module__ == 'dataclasses' and kind.__name__ == '_MISSING_TYPE':
         return getattr, (sys.modules['dataclasses'], 'MISSING')  # it is compared by identity
+    if kind.__module__ == 'enum' and kind.__name__ == 'property':  # since Python 3.11
+        made_of = (obj.fget, obj.fset, obj.fdel, obj.__doc__)
+        return rebuild_enum.dynamic, made_of, {'name': obj.name, 'clsname': obj.clsname}
+    if kind.__module__ == 'functools' and kind.__name__ == 'singledispatchmethod':
+        # Since Python 3.13 it has a cache.
+        return kind, (obj.func,), {'dispatcher': obj.dispatcher}
     if kind.__module__ == 'functools' and kind.__name__ == 'cached_property':
         # Before Python 3.12 it has a lock.
         return kind, (obj.func,), {'attrname': obj.attrname, '__doc__': obj.__doc__}

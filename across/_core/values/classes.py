@@ -5,10 +5,12 @@ Layer: values. Standard library only.
 
 from __future__ import annotations
 
+import copyreg
 import sys
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
+from . import cpickle as pickle
 from . import rebuild, rebuild_enum
 
 Reduced = Any
@@ -17,6 +19,7 @@ Reduced = Any
 _LEFT_OUT = {
     *('__dict__', '__weakref__', '__module__', '__qualname__', '__slots__', '_abc_impl'),
     *('__firstlineno__', '__static_attributes__', '__type_params__', '__classcell__'),
+    '__slotnames__',  # what copyreg found
 }
 _OF_SINGLETONS = (type(None), type(...), type(NotImplemented))
 _OF_DATACLASSES = {'__dataclass_fields__', '__dataclass_params__'}
@@ -149,7 +152,7 @@ def _take_enum_apart(cls: Any, about: dict[str, Any], state: dict[str, Any]) -> 
         for name, value in state['members'].items()
         if name not in names
         and (name in own_names or not _is_sunder(name))
-        and getattr(getattr(value, '__func__', value), '__module__', None) != 'enum'
+        and not _is_of_enum(value)
     }
     if '__new_member__' in cls.__dict__:
         members['__new_member__'] = cls.__dict__['__new_member__']
@@ -159,27 +162,58 @@ def _take_enum_apart(cls: Any, about: dict[str, Any], state: dict[str, Any]) -> 
         name: {key: value for key, value in vars(member).items() if key not in known}
         for name, member in cls.__members__.items()
     }
-    values = tuple(
-        (name, _enum_data(cls, member), member._value_) for name, member in cls.__members__.items()
-    )
+    values = []
+    slots = state['slots'] = {}
+    for name, member in cls.__members__.items():
+        data, is_called = _enum_data(cls, member)
+        values.append((name, data, is_called, member._value_))
+        if not is_called:
+            slots[name] = _slots_of(member)
+    boundary = cls.__dict__.get('_boundary_')  # of flags, since Python 3.11
+    if boundary is getattr(cls.__bases__[-1], '_boundary_', None):
+        boundary = None
+    name = boundary and boundary.name  # the type of it is not in older versions
     key = rebuild.key_of(cls)
-    return rebuild_enum.enum, (key, type(cls), cls.__name__, cls.__bases__, about, values)
+    made_of = (key, type(cls), cls.__name__, cls.__bases__, about, tuple(values), name)
+    return rebuild_enum.enum, made_of
+
+
+def _is_of_enum(value: Any) -> bool:
+    """Whether it is not the user's, but was added by the module ``enum``."""
+    value = getattr(value, '__func__', value)
+    value = getattr(value, 'fget', None) or value
+    return getattr(value, '__module__', None) == 'enum'
 
 
 def _is_sunder(name: str) -> bool:
     return len(name) > 2 and name[0] == name[-1] == '_' and '_' not in (name[1], name[-2])
 
 
-def _enum_data(cls: Any, member: Any) -> tuple[Any, ...]:
-    """The arguments that make an equal value of the data type that an enumeration mixes in."""
+def _enum_data(cls: Any, member: Any) -> tuple[tuple[Any, ...], bool]:
+    """The arguments that make an equal value of the data type that an enumeration mixes in.
+
+    Returns:
+        The arguments; and whether the type is called with them, ``__init__`` included.
+    """
     kind = cls._member_type_
     if kind is object:
-        return ()
+        return (), False
     arguments = getattr(kind, '__getnewargs__', None)
     if arguments is not None:
-        return tuple(arguments(member))
-    value = member._value_
-    return value if isinstance(value, tuple) else (value,)
+        return tuple(arguments(member)), False
+    make, made_of = kind.__reduce_ex__(member, 2)[:2]
+    if make is copyreg.__newobj__:  # type: ignore[attr-defined]
+        return made_of[1:], False
+    if make is cls:
+        return made_of, True
+    raise pickle.PicklingError(
+        f'enumeration {cls.__qualname__!r} has values of type {kind.__qualname__!r}'
+    )
+
+
+def _slots_of(member: Any) -> dict[str, Any]:
+    names = copyreg._slotnames(type(member))  # type: ignore[attr-defined]  # pickle uses it, too
+    return {name: getattr(member, name) for name in names if hasattr(member, name)}
 
 
 # ------------------------------------------------------------------------------------- annotations

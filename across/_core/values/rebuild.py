@@ -295,6 +295,8 @@ def fill_class(made: Any, state: dict[str, Any]) -> None:
         type.__setattr__(made, name, value)
     for name, attributes in state.get('enum', {}).items():
         made.__members__[name].__dict__.update(attributes)
+        for each, value in state['slots'].get(name, {}).items():
+            object.__setattr__(made.__members__[name], each, value)
     for each in state.get('registered', ()):
         made.register(each)
     if 'dataclass' in state:
