@@ -26,23 +26,32 @@ _METHODS = (
 )
 
 
-def describe_dataclass(cls: Any) -> tuple[dict[str, bool], list[tuple[Any, ...]], list[str]]:
+def describe_dataclass(
+    cls: Any,
+) -> tuple[dict[str, bool], list[tuple[Any, ...]], list[str], bool]:
     """What :func:`apply_dataclass` needs to know of a data class."""
-
     params = cls.__dict__['__dataclass_params__']
     skipped = ('slots', 'weakref_slot')  # these were applied: the class has its slots already
     names = [name for name in params.__slots__ if name not in skipped]
     fields = [tuple(_describe_field(each)) for each in cls.__dataclass_fields__.values()]
     generated = [name for name in _METHODS if _is_generated(cls.__dict__.get(name))]
-    return {name: getattr(params, name) for name in names}, fields, generated
+    options = {name: getattr(params, name) for name in names}
+    return options, fields, generated, hasattr(cls, '__post_init__')
 
 
 def _is_generated(method: Any) -> bool:
     import dataclasses
+    import inspect
 
     method = getattr(method, '__wrapped__', method)  # __repr__ guards against recursion
     code = getattr(method, '__code__', None)
-    return code is not None and code.co_filename in ('<string>', dataclasses.__file__)
+    if code is None or code.co_filename != '<string>':
+        return code is not None and code.co_filename == dataclasses.__file__
+    # Code of ``python -c`` has that file name, too. A generated function is inside another one.
+    if hasattr(code, 'co_qualname'):  # since Python 3.11
+        found: bool = code.co_qualname.startswith('__create_fn__.')
+        return found
+    return code.co_firstlineno == 2 and bool(code.co_flags & inspect.CO_NESTED)
 
 
 def _describe_field(field: Any) -> FieldRecipe:
@@ -59,7 +68,11 @@ def _describe_field(field: Any) -> FieldRecipe:
 
 
 def apply_dataclass(
-    cls: Any, params: dict[str, bool], fields: list[tuple[Any, ...]], generated: list[str]
+    cls: Any,
+    params: dict[str, bool],
+    fields: list[tuple[Any, ...]],
+    generated: list[str],
+    post_init: bool,
 ) -> None:
     """Generate the methods of a data class anew, with the means of this Python.
 
@@ -70,7 +83,7 @@ def apply_dataclass(
     import inspect
 
     known = inspect.signature(dataclasses.dataclass).parameters
-    twin: Any = type(cls.__name__, (), _twin_members(cls, fields))
+    twin: Any = type(cls.__name__, (), _twin_members(fields, post_init))
     twin.__module__, twin.__qualname__ = cls.__module__, cls.__qualname__
     twin = dataclasses.dataclass(**{k: v for k, v in params.items() if k in known})(twin)
     for recipe in map(FieldRecipe._make, fields):
@@ -83,7 +96,7 @@ def apply_dataclass(
         _add_state_methods(cls)
 
 
-def _twin_members(cls: Any, fields: list[tuple[Any, ...]]) -> dict[str, Any]:
+def _twin_members(fields: list[tuple[Any, ...]], post_init: bool) -> dict[str, Any]:
     import dataclasses
     import inspect
     from typing import ClassVar
@@ -100,7 +113,7 @@ def _twin_members(cls: Any, fields: list[tuple[Any, ...]]) -> dict[str, Any]:
         options = {k: v for k, v in recipe.options.items() if k in known}
         if recipe.kind != '_FIELD_CLASSVAR':
             members[recipe.name] = dataclasses.field(**options)
-    if hasattr(cls, '__post_init__'):
+    if post_init:  # a base of the class may not have its members yet
         members['__post_init__'] = None  # __init__ calls it only where it is there
     return members
 
