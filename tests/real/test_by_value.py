@@ -69,6 +69,49 @@ def test_decorated_functions(bare: Connection) -> None:
     assert bare.call(add, 1) == 3
 
 
+def test_functions_that_dispatch_on_types(bare: Connection) -> None:
+    class Base:
+        pass
+
+    @functools.singledispatch
+    def depth(value: object) -> int:
+        return 0
+
+    @depth.register(list)
+    def of_list(value: list[Any]) -> int:
+        return 1 + max(map(depth, value))
+
+    @depth.register(Base)
+    def of_base(value: Base) -> int:
+        return -1
+
+    class Shape:
+        @functools.singledispatchmethod
+        def name(self, value: object) -> str:
+            return 'object'
+
+        @name.register(int)
+        def of_int(self, value: int) -> str:
+            return 'number'
+
+    assert bare.call(depth, [1, [2]]) == 2
+    assert bare.call(lambda: (depth(Base()), depth(''))) == (-1, 0)
+    assert bare.call(lambda: [Shape().name(each) for each in (1, '')]) == ['number', 'object']
+
+
+def test_generators_that_can_be_awaited(bare: Connection) -> None:
+    @types.coroutine
+    def pause() -> Any:
+        yield
+        return STEP
+
+    async def work() -> int:
+        return int(await pause())
+
+    assert bare.call(work) == STEP
+    assert bare.call(bare.call(lambda: work)) == STEP  # and back, and there again
+
+
 def test_generators_and_async_functions(bare: Connection) -> None:
     def count(limit: int) -> Any:
         for number in range(limit):
@@ -188,3 +231,20 @@ def test_locks_stay_where_they_are(bare: Connection) -> None:
     lock = threading.Lock()
     with pytest.raises(OperationError, match=r"cannot pickle '_thread\.lock' object: the function"):
         bare.call(lambda: lock)
+
+
+def test_methods_of_callables_without_a_name(bare: Connection) -> None:
+    add = functools.partial(lambda first, second: first + second, 1)
+    assert bare.call(types.MethodType(add, 5)) == 6
+
+
+def test_code_objects_go_to_the_same_python_only(
+    bare: Connection, interpreter: Interpreter
+) -> None:
+    code = compile('1 + 2', 'sum', 'eval')
+    if interpreter.version == sys.version_info[:2]:
+        assert bare.call(eval, code) == 3
+        return
+    with pytest.raises(OperationError, match="the code object '<module>' cannot be sent"):
+        bare.call(eval, code)
+    assert bare.call(len, '') == 0

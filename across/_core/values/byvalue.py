@@ -94,7 +94,11 @@ class ByValuePickler(pickle.Pickler):
         if kind is FunctionType:
             if is_importable(obj, self.by_reference):
                 return NotImplemented
+            if obj.__globals__ is vars(functools) and 'registry' in vars(obj):
+                return _reduce_dispatching(obj)
             return self._reduce_function(obj)
+        if kind is CodeType:
+            return self._reduce_code(obj)
         if isinstance(obj, type):
             if obj.__module__ == 'enum' and obj.__name__ == 'EnumType':  # since Python 3.11
                 return getattr, (sys.modules['enum'], 'EnumMeta')
@@ -130,6 +134,14 @@ class ByValuePickler(pickle.Pickler):
             dict(zip(code.co_freevars, cells)),
         )
         return rebuild.function, made_of, state, None, None, rebuild.fill_function
+
+    def _reduce_code(self, code: CodeType) -> Reduced:
+        if not self._same_python:  # where it would crash, not fail
+            raise OperationError(
+                f'the code object {code.co_name!r} cannot be sent: {self._peer} runs a different '
+                'Python; send its source, or a function'
+            )
+        return rebuild.code, (marshal.dumps(code),)
 
     def _find_source(self, func: FunctionType) -> tuple[Any, ...]:
         try:
@@ -230,15 +242,16 @@ def _reduce_cached(obj: Any) -> Reduced:
     return rebuild.cached, (obj.__wrapped__, obj.cache_info().maxsize, typed)
 
 
+def _reduce_dispatching(func: Any) -> Reduced:
+    registry = dict(func.registry)
+    return rebuild.dispatching, (func.__wrapped__,), registry, None, None, rebuild.fill_dispatching
+
+
 def _reduce_view(obj: memoryview) -> Reduced:
     buffer = pickle.PickleBuffer(obj if obj.c_contiguous else obj.tobytes())
     if obj.format == 'B' and obj.ndim == 1:
         return memoryview, (buffer,)
     return rebuild.view, (buffer, obj.format, obj.shape)
-
-
-def _reduce_code(code: CodeType) -> Reduced:
-    return rebuild.code, (marshal.dumps(code),)
 
 
 def _reduce_module(module: ModuleType) -> Reduced:
@@ -250,8 +263,9 @@ def _reduce_module(module: ModuleType) -> Reduced:
 
 
 def _reduce_method(method: MethodType) -> Reduced:
-    if getattr(method.__self__, method.__func__.__name__, None) == method:
-        return getattr, (method.__self__, method.__func__.__name__)
+    name = getattr(method.__func__, '__name__', None)  # a partial has none
+    if isinstance(name, str) and getattr(method.__self__, name, None) == method:
+        return getattr, (method.__self__, name)
     return rebuild.method, (method.__func__, method.__self__)
 
 
@@ -294,7 +308,6 @@ def _typing_reducers() -> dict[type, Callable[[Any], Reduced]]:
 
 
 _REDUCERS: dict[type, Callable[[Any], Reduced]] = {
-    CodeType: _reduce_code,
     ModuleType: _reduce_module,
     MethodType: _reduce_method,
     property: _reduce_property,

@@ -19,6 +19,8 @@ from typing import Any, Callable, NamedTuple
 
 from ..errors import OperationError
 
+AWAITABLE = 0x100  # in the flags of code: CO_ITERABLE_COROUTINE
+
 
 class Source(NamedTuple):
     """The source of one function, cut out of its file.
@@ -32,6 +34,7 @@ class Source(NamedTuple):
     text: str
     scopes: tuple[str, ...]  #: Outermost first: ``'def f'``, ``'class A'``.
     lazy_annotations: bool  #: Compiled under ``from __future__ import annotations``.
+    awaitable: bool  #: A generator function that :func:`types.coroutine` has marked.
 
 
 # By code object, for the functions that are rebuilt here and those nested in them: a peer has no
@@ -98,6 +101,17 @@ def method(func: Callable[..., Any], owner: object) -> MethodType:
 def cached(func: Callable[..., Any], size: int | None, typed: bool) -> Any:
     """Make what ``functools.lru_cache`` makes, with an empty cache."""
     return functools.lru_cache(size, typed)(func)
+
+
+def dispatching(func: Callable[..., Any]) -> Any:
+    """Make what ``functools.singledispatch`` makes."""
+    return functools.singledispatch(func)
+
+
+def fill_dispatching(made: Any, registry: dict[Any, Any]) -> None:
+    """Register its functions, by the types they are for."""
+    for kind, func in registry.items():
+        made.register(kind, func)
 
 
 @functools.lru_cache(maxsize=256)  # functions made in a loop share their code, as they did at home
@@ -193,6 +207,8 @@ def _compile_received(source: Source, free: tuple[str, ...]) -> CodeType:
     import os
 
     code = compile_source(source, free)
+    if source.awaitable:
+        code = code.replace(co_flags=code.co_flags | AWAITABLE)
     if not os.path.exists(source.filename):
         from .sourcelines import remember_lines
 

@@ -11,7 +11,7 @@ import weakref
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Iterator
 
-from .rebuild import Source, compile_source, parse_function, sources
+from .rebuild import AWAITABLE, Source, compile_source, parse_function, sources
 
 # By code object; the code of functions that are sent again and again is looked up once. Code
 # objects of two files may be equal: the file name tells them apart.
@@ -209,7 +209,8 @@ def _cut(
         column = node.col_offset
         own[-1] = own[-1].encode()[: node.end_col_offset].decode()
         own[0] = own[0].encode()[column:].decode()
-    return Source(code.co_filename, node.lineno, column, ''.join(own), scopes, lazy)
+    awaitable = bool(code.co_flags & AWAITABLE)
+    return Source(code.co_filename, node.lineno, column, ''.join(own), scopes, lazy, awaitable)
 
 
 # ------------------------------------------------------------------------------ what code refers to
