@@ -8,7 +8,8 @@ from __future__ import annotations
 import abc
 import dataclasses
 import enum
-from typing import Any, ClassVar, NamedTuple
+from collections import namedtuple
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import attrs
 import pytest
@@ -164,6 +165,96 @@ def test_attrs_classes(bare: Connection) -> None:
     assert bare.call(lambda: Solid(1, 1, 1)) == Solid(1, 1, 1)
 
 
+# ------------------------------------------------------------- sent anew with each call
+
+
+def test_each_call_sends_the_class_as_it_is(bare: Connection) -> None:
+    class Counter:
+        count = 0
+
+        def step(self) -> int:
+            return step
+
+        def raise_count(self) -> int:
+            type(self).count += 1
+            return self.count
+
+    step = 1
+    counter = Counter()
+    assert bare.call(counter.step) == 1
+    first = bare.call_ref(lambda: Counter)
+    step = 2
+    assert bare.call(counter.step) == 2
+    assert [bare.call(counter.raise_count) for _ in range(2)] == [1, 1]
+    assert Counter.count == 0
+    Counter.step = lambda self: 3  # type: ignore[method-assign]
+    Counter.added = 4  # type: ignore[attr-defined]
+    assert bare.call(lambda: (counter.step(), Counter.added)) == (3, 4)  # type: ignore[attr-defined]
+    del Counter.added  # type: ignore[attr-defined]
+    assert bare.call(lambda: hasattr(Counter, 'added')) is False
+    assert bare.call(lambda before: Counter is before, first)
+
+
+def test_a_class_is_not_overwritten_at_home(bare: Connection) -> None:
+    class Counter:
+        count = 0
+
+    def change() -> type[Counter]:
+        Counter.count += 1
+        return Counter
+
+    assert bare.call(change) is Counter
+    assert Counter.count == 0
+    theirs = bare.execute("""
+class Counter:
+    count = 0
+def change(cls):
+    cls.count += 1
+    return cls.count, cls is Counter
+Counter, change
+""")
+    assert [bare.call(theirs[1], theirs[0]) for _ in range(2)] == [(1, True), (2, True)]
+
+
+def test_two_threads_at_once_get_a_class_that_is_complete(bare: Connection) -> None:
+    @dataclasses.dataclass
+    class Point:
+        x: int
+        y: int = STEP
+
+        def size(self) -> int:
+            return self.x * self.y
+
+    calls = [bare.submit(lambda each: Point(each).size(), each) for each in range(50)]
+    assert [call.result(LIMIT) for call in calls] == [each * STEP for each in range(50)]
+
+
+# ------------------------------------------------------------------------------ protocols
+
+
+def test_protocols(bare: Connection) -> None:
+    @runtime_checkable
+    class Sized(Protocol):
+        def size(self) -> int: ...
+
+    class Square(Sized):
+        def size(self) -> int:
+            return STEP
+
+    class Other:
+        def size(self) -> int:
+            return 0
+
+    assert bare.call(lambda: Square().size()) == STEP
+    for _ in range(2):
+        found = bare.call(lambda: [isinstance(each, Sized) for each in (Square(), Other(), 4)])
+        assert found == [True, True, False]
+    assert bare.call(lambda: issubclass(Other, Sized)) is True
+
+
+# ----------------------------------------------------------- data classes, named tuples
+
+
 def test_data_class_of_a_base_that_knows_it(bare: Connection) -> None:
     class Base:
         kinds: ClassVar[list[Any]] = []
@@ -179,3 +270,46 @@ def test_data_class_of_a_base_that_knows_it(bare: Connection) -> None:
         x: int = 3
 
     assert bare.call(lambda: Sub().double) == 6
+
+
+def test_named_tuples_of_all_kinds(bare: Connection) -> None:
+    renamed = namedtuple('renamed', 'def x x', rename=True)
+
+    class Shown(NamedTuple):
+        x: int
+
+        def __repr__(self) -> str:
+            return 'mine'
+
+    assert bare.call(lambda: renamed(1, 2, 3)._asdict()) == {'_0': 1, 'x': 2, '_2': 3}
+    assert bare.call(lambda: repr(Shown(1))) == 'mine'
+
+
+@pytest.mark.skipif('sys.version_info < (3, 11)', reason='not in this Python')
+def test_generic_named_tuples(bare: Connection) -> None:
+    T = TypeVar('T')
+
+    class Pair(NamedTuple, Generic[T]):
+        first: T
+        second: int = 1
+
+    assert bare.call(lambda: Pair(3)._replace(second=5)) == Pair(3, 5)
+    assert bare.call(lambda: Pair[int](3).first) == 3
+    assert bare.call(lambda: issubclass(Pair, Generic))
+
+
+def test_tuples_that_look_like_named_ones(bare: Connection) -> None:
+    class Pair(tuple):  # type: ignore[type-arg]
+        _fields = ('first', 'second')
+
+        def __new__(cls, first: int, second: int) -> Pair:
+            return super().__new__(cls, (first, second))
+
+        @classmethod
+        def _make(cls, items: Any) -> Pair:
+            return cls(*items)
+
+        def total(self) -> int:
+            return sum(self)
+
+    assert bare.call(lambda: Pair._make([1, 2]).total()) == 3

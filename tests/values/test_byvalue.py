@@ -93,6 +93,32 @@ def test_code_of_the_command_line_has_source() -> None:
         assert run(OTHER, str(PEERS / 'harness.py'), 'load', input=sent) == '<lambda> 42\n'
 
 
+@pytest.mark.parametrize('minor', range(8, 14))
+def test_methods_of_the_command_line_are_not_taken_for_generated_ones(minor: int) -> None:
+    code = """
+import harness
+from dataclasses import dataclass
+from typing import NamedTuple
+
+@dataclass
+class Point:
+    x: int
+    def __repr__(self): return 'mine'
+
+class Pair(NamedTuple):
+    x: int
+    def __repr__(self): return 'mine, too'
+
+harness.dump([lambda: (Point(1), Pair(1), Point(1) == Point(1))])
+"""
+    sent = run(minor, '-c', code, same_python=True)
+    expected = '<lambda> (mine, mine, too, True)\n'
+    assert run(minor, str(PEERS / 'harness.py'), 'load', input=sent, same_python=True) == expected
+    if minor == 11:
+        sent = run(minor, '-c', code)
+        assert run(OTHER, str(PEERS / 'harness.py'), 'load', input=sent) == expected
+
+
 # ------------------------------------------------------------------------------- there and back
 
 

@@ -26,7 +26,7 @@ from typing import Any, Callable, Container
 
 from ..errors import OperationError
 from . import cpickle as pickle
-from . import rebuild, rebuild_enum
+from . import rebuild, rebuild_enum, rebuild_typing
 from .classes import portable_annotations, reduce_class
 from .sourcecode import NoSourceError, find_source, globals_of, submodules_of
 
@@ -283,17 +283,17 @@ def _reduce_typevar(obj: Any) -> Reduced:
         return NotImplemented
     variance = obj.__covariant__, obj.__contravariant__
     made_of = (rebuild.key_of(obj), obj.__name__, obj.__constraints__, obj.__bound__, variance)
-    return rebuild.typevar, made_of
+    return rebuild_typing.typevar, made_of
 
 
 def _reduce_generic(obj: Any) -> Reduced:
-    return rebuild.generic, (obj.__origin__, obj.__args__)
+    return rebuild_typing.generic, (obj.__origin__, obj.__args__)
 
 
 def _reduce_union(obj: Any) -> Reduced:
     from typing import Union
 
-    return rebuild.generic, (Union, obj.__args__)
+    return rebuild_typing.generic, (Union, obj.__args__)
 
 
 def _typing_reducers() -> dict[type, Callable[[Any], Reduced]]:

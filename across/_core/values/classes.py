@@ -11,7 +11,7 @@ from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
 from . import cpickle as pickle
-from . import rebuild, rebuild_enum
+from . import rebuild, rebuild_enum, rebuild_typing
 
 Reduced = Any
 
@@ -23,9 +23,15 @@ _LEFT_OUT = {
 }
 _OF_SINGLETONS = (type(None), type(...), type(NotImplemented))
 _OF_DATACLASSES = {'__dataclass_fields__', '__dataclass_params__'}
+# Private functions of typing, and what they found, with other names in other versions.
+_OF_PROTOCOLS = {
+    *('__init__', '__subclasshook__', '__protocol_attrs__'),
+    *('__callable_proto_members_only__', '__non_callable_proto_members__'),
+}
 _OF_NAMEDTUPLES = {
     *('__new__', '__repr__', '__getnewargs__', '__replace__', '__match_args__'),
     *('_make', '_replace', '_asdict', '_fields', '_field_defaults', '_fields_defaults'),
+    '__class_getitem__',
 }
 
 
@@ -80,9 +86,8 @@ def _members(cls: Any) -> dict[str, Any]:
     }
     if '__annotations__' in members:
         members['__annotations__'] = portable_annotations(members['__annotations__'])
-    if members.get('_is_protocol'):
-        # Private functions of typing, with other names in other versions.
-        for name in ('__init__', '__subclasshook__', '__protocol_attrs__'):
+    if '_is_protocol' in members:  # it is one, or inherits from one
+        for name in _OF_PROTOCOLS:
             if getattr(members.get(name), '__module__', 'typing') == 'typing':
                 members.pop(name, None)
     return members
@@ -121,27 +126,22 @@ def _take_dataclass_apart(cls: Any, state: dict[str, Any]) -> None:
 
 
 def _is_namedtuple(cls: Any) -> bool:
-    make = cls.__dict__.get('_make')
-    return cls.__bases__ == (tuple,) and '_fields' in cls.__dict__ and make is not None
+    make = getattr(cls.__dict__.get('_make'), '__func__', None)
+    return cls.__bases__[0] is tuple and getattr(make, '__module__', None) == 'collections'
 
 
 def _take_namedtuple_apart(cls: Any, about: dict[str, Any], state: dict[str, Any]) -> Any:
-    import collections
-
-    generated = (collections.__file__, '<string>')
     for name in list(state['members']):
         value = state['members'][name]
-        value = getattr(value, '__func__', value)
-        code = getattr(value, '__code__', None)
-        if name in cls._fields or (
-            name in _OF_NAMEDTUPLES
-            and (code is None or code.co_filename in generated or '<' in code.co_filename)
-        ):
+        home = getattr(getattr(value, '__func__', value), '__module__', 'collections')
+        is_generated = home in ('collections', 'typing') or str(home).startswith('namedtuple_')
+        if name in cls._fields or (name in _OF_NAMEDTUPLES and is_generated):
             del state['members'][name]
     del about['__slots__']
     defaults = tuple(cls._field_defaults.values())
-    made_of = (rebuild.key_of(cls), cls.__name__, cls._fields, defaults, about)
-    return rebuild.namedtuple, made_of
+    key = rebuild.key_of(cls)
+    made_of = (key, cls.__name__, cls.__bases__, cls._fields, defaults, about)
+    return rebuild_typing.namedtuple, made_of
 
 
 def _take_enum_apart(cls: Any, about: dict[str, Any], state: dict[str, Any]) -> Any:

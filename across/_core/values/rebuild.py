@@ -14,6 +14,7 @@ import marshal
 import sys
 import threading
 import weakref
+from contextlib import suppress
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any, Callable, NamedTuple
 
@@ -230,7 +231,8 @@ def _compile_received(source: Source, free: tuple[str, ...]) -> CodeType:
 _lock = threading.RLock()
 _by_key: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
 _keys: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
-_unfilled: weakref.WeakSet[Any] = weakref.WeakSet()
+# What was made here, and is at home elsewhere; with the names of the members that came last.
+_received: weakref.WeakKeyDictionary[Any, set[str]] = weakref.WeakKeyDictionary()
 
 
 def key_of(obj: Any) -> str:
@@ -253,7 +255,7 @@ def known(key: str, make: Callable[[], Any]) -> Any:
             made = make()
             _by_key[key] = made
             _keys[made] = key
-            _unfilled.add(made)
+            _received[made] = set()
         return made
 
 
@@ -303,66 +305,46 @@ def klass(
 
 
 def fill_class(made: Any, state: dict[str, Any]) -> None:
-    """Give a class its members, unless it has them already or was at home here."""
+    """Give a class its members, anew with each call, unless it is at home here."""
+    members = state['members']
     with _lock:
-        if made not in _unfilled:
-            return
-    for name, value in state['members'].items():
+        before = _received.get(made)
+    if before is None:
+        return
+    for name, value in members.items():
         type.__setattr__(made, name, value)
+    for name in before.difference(members):
+        with suppress(AttributeError):  # another thread was faster
+            type.__delattr__(made, name)  # as it was at home
+    if members.get('_is_protocol'):
+        _find_protocol_members(made)
     for name, attributes in state.get('enum', {}).items():
         made.__members__[name].__dict__.update(attributes)
         for each, value in state['slots'].get(name, {}).items():
             object.__setattr__(made.__members__[name], each, value)
     for each in state.get('registered', ()):
         made.register(each)
-    if 'dataclass' in state:
+    if 'dataclass' in state and not before:
         from .rebuild_dataclass import apply_dataclass
 
         apply_dataclass(made, *state['dataclass'])
-    with _lock:
-        _unfilled.discard(made)
+    with _lock:  # not before it is complete: another thread may be about to use it
+        _received[made] = set(members)
 
 
-def namedtuple(
-    key: str, name: str, fields: tuple[str, ...], defaults: tuple[Any, ...], about: dict[str, Any]
-) -> Any:
-    """Make a class of named tuples."""
+def _find_protocol_members(made: Any) -> None:
+    """Have typing look for the members of a protocol; there were none when the class was made."""
+    from typing import Protocol, runtime_checkable
 
-    def make() -> Any:
-        import collections
-
-        made: Any = collections.namedtuple(name, fields, defaults=defaults)  # type: ignore[misc]
-        for each, value in about.items():
-            setattr(made, each, value)
-        return made
-
-    return known(key, make)
-
-
-def typevar(
-    key: str, name: str, constraints: tuple[Any, ...], bound: Any, variance: tuple[bool, bool]
-) -> Any:
-    """Make a type variable."""
-    from typing import TypeVar
-
-    covariant, contravariant = variance
-    return known(
-        key,
-        lambda: TypeVar(
-            name, *constraints, bound=bound, covariant=covariant, contravariant=contravariant
-        ),
-    )
+    meta: Any = type(Protocol)
+    if not isinstance(made, meta):
+        return
+    meta.__init__(made, made.__name__, made.__bases__, {})  # since Python 3.12 it is done here
+    if vars(made).get('_is_runtime_protocol'):
+        runtime_checkable(made)
 
 
 # ------------------------------------------------------------------------------------------ values
-
-
-def generic(origin: Any, args: Any) -> Any:
-    """Make ``list[int]``; plain ``list`` where Python is too old for it."""
-    try:
-        return origin[args]
-    except TypeError:
-        return origin
 
 
 def view(buffer: Any, kind: str, shape: tuple[int, ...]) -> memoryview:
