@@ -126,10 +126,11 @@ def test_function_that_calls_itself(
     )
     monkeypatch.syspath_prepend(tmp_path)
     module = importlib.import_module('calls_itself')
-    monkeypatch.delitem(sys.modules, 'calls_itself')
-    monkeypatch.setitem(sys.modules, 'calls_itself', module)  # which undoes the import
-    gateway = group.makegateway(f'popen//python={python} -I -S')
-    assert list(gateway.remote_exec(module.walk, depth=3)) == [3, 2, 1]
+    try:
+        gateway = group.makegateway(f'popen//python={python} -I -S')
+        assert list(gateway.remote_exec(module.walk, depth=3)) == [3, 2, 1]
+    finally:
+        del sys.modules['calls_itself']
 
 
 def test_function_whose_helper_is_not_there(gateway: Gateway) -> None:

@@ -22,6 +22,7 @@ from across import (
     Options,
     ProtocolError,
 )
+from across._core.transports.sshfailures import failure_of
 from support.ends import raised_by
 from support.waiting import SECOND
 
@@ -123,6 +124,20 @@ def test_jump_host_that_fails(sshd: Sshd, capfd: pytest.CaptureFixture[str]) -> 
     assert isinstance(found.cause, ConnectionError)
     assert 'the jump host or proxy command on the way' in found.text
     assert 'port 1: Connection refused' in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'said',
+    [
+        'Connection closed by UNKNOWN port 65535',
+        # It ended before ssh had written its first line to it.
+        'kex_exchange_identification: write: Broken pipe\r\n'
+        'banner exchange: Connection to UNKNOWN port -1: Broken pipe',
+    ],
+)
+def test_words_about_a_jump_host(said: str) -> None:
+    text = str(failure_of(said, 'rose'))
+    assert text.startswith('the jump host or proxy command on the way to rose failed')
 
 
 def test_no_ssh_here(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

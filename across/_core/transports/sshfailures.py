@@ -170,7 +170,10 @@ _KINDS: tuple[tuple[str, Callable[[Match[str], str, str], Exception]], ...] = (
     (r'^(\S+): Permission denied \((.*)\)', _denied),
     (r'no matching .* found.*', _no_common),
     (r'Cannot execute command-line and remote command', _two_commands),
-    (r'^Connection (?:closed|reset) by UNKNOWN', _proxy),
+    (
+        r'^(?:Connection (?:closed|reset) by|banner exchange: Connection (?:to|from)) UNKNOWN',
+        _proxy,
+    ),
     (
         r'^(?:kex_exchange_identification: .*|banner exchange: .*|Connection (?:closed|reset) .*)',
         _closed,
