@@ -34,7 +34,10 @@ HANDLERS = [LocalConnectionHandler, ProcessConnectionHandler, BIOSConnectionHand
 
 
 class Work:
-    """A call that runs at the server until a file is there; tells by another one that it began."""
+    """A call that runs at the server until a file is there; tells by another one that it began.
+
+    It ends, too, when the folder is gone: pytest removes that of a test at once.
+    """
 
     def __init__(self, folder: Path, conn: Connection, number: int = 0) -> None:
         self._begun = folder / f'begun{number}'
@@ -51,7 +54,7 @@ def _work(begun: str, let_go: str) -> str:
     import time
 
     open(begun, 'x').close()
-    while not os.path.exists(let_go):
+    while os.path.exists(begun) and not os.path.exists(let_go):
         time.sleep(0.001)
     return 'done'
 
