@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
+import os
+import re
+import sys
 from typing import Any
 
 import pytest
 
-from across._core.values import memory
 from across._core.values.memory import HUGE, allocate
 from across._core.wire.frames import BYTEARRAY, BYTES, PLAIN
 
@@ -52,13 +55,13 @@ def test_bytearray_can_grow_once_the_view_is_gone() -> None:
 
 
 @pytest.mark.parametrize('kind', [PLAIN, BYTES, BYTEARRAY])
-def test_huge_memory(kind: int) -> None:
-    made, view = allocate(kind, HUGE)
-    assert isinstance(made, mmap.mmap if kind == PLAIN else TYPES[kind])
+@pytest.mark.parametrize('size', [HUGE, 40 << 20])
+def test_huge_memory(kind: int, size: int) -> None:
+    made, view = allocate(kind, size)
+    assert type(made) is TYPES[kind]
     view[:2] = b'ab'
     view[-2:] = b'yz'
-    assert bytes(made[:3]) == b'ab\0' if kind == PLAIN else made[:2] == b'ab'
-    assert made[-2:] == b'yz'
+    assert (len(made), made[:2], made[-2:]) == (size, b'ab', b'yz')
 
 
 @pytest.mark.parametrize('kind', [PLAIN, BYTES, BYTEARRAY])
@@ -67,36 +70,45 @@ def test_more_memory_than_there_is(kind: int) -> None:
         allocate(kind, 1 << 62)
 
 
-class Map:
-    """A mapping whose kernel has no huge pages."""
-
-    def __init__(self, fileno: int, size: int) -> None:
-        self.data = bytearray(size)
-        self.advised = False
-
-    def madvise(self, option: int) -> None:
-        self.advised = True
-        raise OSError(22, 'Invalid argument')
+# Beyond what the C library may take from memory that it got before.
+FRESH = 40 << 20
 
 
-@pytest.mark.parametrize('known', [False, True])
-def test_systems_without_huge_pages(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[Any] = []
+def asks_for_huge_pages(view: memoryview) -> bool:
+    """What the kernel knows of the mapping in which a view lies: see proc(5), "smaps"."""
+    middle = ctypes.addressof(ctypes.c_char.from_buffer(view, len(view) // 2))
+    inside = False
+    with open('/proc/self/smaps') as file:
+        for line in file:
+            span = re.match('([0-9a-f]+)-([0-9a-f]+) ', line)
+            if span is not None:
+                inside = int(span[1], 16) <= middle < int(span[2], 16)
+            elif inside and line.startswith('VmFlags:'):
+                return 'hg' in line.split()
+    raise AssertionError('the kernel knows of no such mapping')
 
-    class Module:
-        MAP_PRIVATE, MAP_ANONYMOUS = mmap.MAP_PRIVATE, mmap.MAP_ANONYMOUS
 
-        def mmap(self, fileno: int, size: int, *, flags: int) -> Any:
-            assert flags == mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS  # shared memory has no huge pages
-            made.append(Map(fileno, size))
-            return made[0]
+needs_huge_pages = pytest.mark.skipif(
+    not os.path.exists('/sys/kernel/mm/transparent_hugepage/enabled'),
+    reason='this kernel has no transparent huge pages',
+)
 
-    module: Any = Module()
-    if known:
-        module.MADV_HUGEPAGE = 14
-    monkeypatch.setattr(memory, 'mmap', module)
-    monkeypatch.setattr(memory, 'memoryview', lambda made: memoryview(made.data), raising=False)
-    found, view = allocate(PLAIN, HUGE)
-    assert found is made[0]
-    assert found.advised == known
-    assert view.nbytes == HUGE
+
+@needs_huge_pages
+@pytest.mark.parametrize('kind', [PLAIN, BYTES, BYTEARRAY])
+def test_large_memory_asks_for_huge_pages(kind: int) -> None:
+    _, view = allocate(kind, FRESH)
+    assert asks_for_huge_pages(view)
+
+
+@needs_huge_pages
+@pytest.mark.parametrize('missing', ['ctypes', 'advice'])
+def test_systems_where_nobody_can_ask(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if missing == 'ctypes':
+        monkeypatch.setitem(sys.modules, 'ctypes', None)
+    else:
+        monkeypatch.delattr(mmap, 'MADV_HUGEPAGE')
+    made, view = allocate(BYTES, FRESH)
+    assert not asks_for_huge_pages(view)
+    view[-2:] = b'yz'
+    assert (len(made), made[-2:]) == (FRESH, b'yz')

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import mmap
 
-from ..wire.frames import BYTEARRAY, BYTES
+from ..wire.frames import BYTEARRAY, BYTES, PLAIN
 from . import cpickle as pickle
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
     from typing import Any
 
-# From this size on, memory comes in huge pages where the system has them: half the page faults.
+# From this size on (bytes), memory comes in huge pages where the system has them: fewer faults.
 HUGE = 4 << 20
-_OPCODES = {BYTES: b'\x8e', BYTEARRAY: b'\x96'}  # BINBYTES8 and BYTEARRAY8, see `pickletools`
+# What is no `bytes` is a `bytearray`; BINBYTES8 and BYTEARRAY8, see `pickletools`.
+_OPCODES = {PLAIN: b'\x96', BYTES: b'\x8e', BYTEARRAY: b'\x96'}
 
 
 class _Hole:
@@ -57,21 +58,30 @@ def allocate(kind: int, size: int) -> tuple[Any, memoryview]:
     Raises:
         MemoryError: There is not enough.
     """
-    if kind in _OPCODES:
-        if size == 0:
-            return (b'' if kind == BYTES else bytearray()), memoryview(b'')
-        hole = _Hole(kind, size)
-        return pickle.Unpickler(hole).load(), hole.view
+    if size == 0:
+        return (b'' if kind == BYTES else bytearray()), memoryview(b'')
+    hole = _Hole(kind, size)
+    made = pickle.Unpickler(hole).load()
     if size >= HUGE:
-        try:
-            memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        except OSError as exc:
-            raise MemoryError(str(exc)) from exc
-        if hasattr(mmap, 'MADV_HUGEPAGE'):
-            try:
-                memory.madvise(mmap.MADV_HUGEPAGE)
-            except OSError:
-                pass  # a kernel without them
-        return memory, memoryview(memory)
-    data = bytearray(size)
-    return data, memoryview(data)
+        _advise_huge_pages(hole.view)
+    return made, hole.view
+
+
+def _advise_huge_pages(view: memoryview) -> None:
+    """Ask the system for huge pages, where it leaves that to the program; see madvise(2).
+
+    Changes nothing else: memory that is in use already, or ever again, can't be harmed by it.
+    """
+    advice = getattr(mmap, 'MADV_HUGEPAGE', None)
+    if advice is None:
+        return
+    try:
+        import ctypes
+
+        madvise = ctypes.CDLL(None).madvise
+        address = ctypes.addressof(ctypes.c_char.from_buffer(view))
+    except (ImportError, AttributeError, OSError, MemoryError):
+        return  # a Python without ctypes, or a system that forbids it
+    start = -(-address // mmap.PAGESIZE) * mmap.PAGESIZE
+    size = (address + len(view) - start) // mmap.PAGESIZE * mmap.PAGESIZE
+    madvise(ctypes.c_void_p(start), ctypes.c_size_t(size), advice)
