@@ -310,7 +310,7 @@ class Handlers:
         link = self._link
         if packed is None or isinstance(packed, bytes):
             if not call.cancelled:
-                frame = _encode_answer(call.id, kind, packed)
+                frame = encode(kind, call.id, 0, packed or b'')
                 link.sender.reply(frame, (), len(self.queue))
         elif call.cancelled:
             link.payloads.drop_exports(packed.exported)

@@ -283,7 +283,8 @@ class Reader:
             count = self._receive_bytes(timeout)
             if count <= 0:
                 return None if count else []
-            frames = self.decode(count)
+            plain = self.decoder.plain(count)  # what nearly every read brings
+            frames = self.decode(count) if plain is None else [plain]
             self._transport.received = []
             return frames
         except BaseException as exc:  # a fault of ours: whoever waits must not do so for ever

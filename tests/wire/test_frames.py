@@ -60,7 +60,10 @@ def feed(decoder: FrameDecoder, data: bytes, chunk_sizes: list[int] | None = Non
         count = min(sizes[turn % len(sizes)] or len(data), len(data), len(room))
         room[:count] = data[:count]
         data = data[count:]
-        found += decoder.received(count)
+        alone = decoder.plain(count)
+        frames = decoder.received(count)
+        assert alone is None or [alone] == frames
+        found += frames
         turn += 1
     return found
 

@@ -181,9 +181,6 @@ class FrameDecoder:
         Raises:
             ProtocolError: The bytes are no frame, or announce one over the limit.
         """
-        plain = self.plain(count)
-        if plain is not None:
-            return [plain]
         if self.large is not None:
             return self._received_large(count)
         memory = self._memory
