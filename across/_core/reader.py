@@ -16,7 +16,7 @@ from .states import OPEN, UP
 from .threads.baton import Baton, Waiter
 from .threads.cache import service_threads
 from .threads.context import context
-from .threads.watchdog import watchdog
+from .threads.watchdog import TICK, watchdog
 from .transports.base import Cancelled
 from .values.memory import allocate
 from .values.refs import OWNED
@@ -37,6 +37,8 @@ from .wire.frames import (
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
+    from typing import Any, Callable
+
     from .idle import Idle
     from .link import Link
 
@@ -112,11 +114,7 @@ class Reader:
             self.baton.pass_on()
 
     def serve(self, received: list[Frame] | None = None) -> None:
-        """The job of a service thread that holds the baton: read, and run what the peer calls.
-
-        Args:
-            received: What was read already.
-        """
+        """Of a service thread with the baton: read on from `received`, and run the peer's calls."""
         handlers = self._link.handlers
         context.critical = True
         if self.idle is not None and self.idle.parked:
@@ -132,11 +130,8 @@ class Reader:
                     # A plain call, what nearly every read brings: it need not be queued.
                     quiet_since, pause, next_pause = None, next_pause, PARK_AFTER
                     call = handlers.add_call(frame) if self._link.state == OPEN else None
-                    if call is not None:
-                        freed = self._give_up()
-                        handlers.run(call)
-                        if not freed or not self.baton.try_take():
-                            break
+                    if call is not None and not self._work(handlers.run, call):
+                        break
                     received = self._receive(pause)
                     continue
             woke = self._dispatch(received, None)
@@ -146,9 +141,7 @@ class Reader:
                     self._eager = EAGER
             if handlers.queue:
                 quiet_since, pause, next_pause = None, next_pause, PARK_AFTER
-                freed = self._give_up()
-                handlers.work()
-                if not freed or not self.baton.try_take():
+                if not self._work(handlers.work):
                     break
             elif woke:
                 # That caller probably calls again, and then reads for itself without any hand-over.
@@ -168,6 +161,17 @@ class Reader:
         else:
             self.baton.pass_on()
         context.critical = False
+
+    def _work(self, work: Callable[..., None], *args: Any) -> bool:
+        """Run calls of the peer; whether this thread, which held the baton, has it again then."""
+        if self._give_up():
+            work(*args)
+            return self.baton.try_take()
+        began = time.monotonic()
+        work(*args)
+        if time.monotonic() - began > TICK:
+            self._eager = EAGER  # whatever came meanwhile would have waited for the watchdog
+        return False
 
     def _on_free(self) -> None:
         """The baton was left free: the watchdog finds a reader if none comes by itself."""
@@ -373,11 +377,7 @@ class Reader:
             # Made inside a call of ours: the thread that waits for that one runs it, as it would
             # in a single process.
             caller = self._link.calls.pending.get(frame.parent)
-            if (
-                caller is not None
-                and caller.future is None
-                and self.baton.give_errand(caller, call)
-            ):
+            if caller and caller.future is None and self.baton.give_errand(caller, call):
                 return
         self._link.handlers.queue.append(call)
 
