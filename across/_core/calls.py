@@ -79,11 +79,12 @@ class Calls:
     def request(self, func: Callable[..., Any] | str, args: Any, kwargs: Any) -> Any:
         """Run a function at the peer; its result, or its exception raised."""
         link = self._link
-        if context.critical:
+        thread = context.thread
+        if thread.critical:
             raise interrupted_critical_section()
         handlers = link.handlers
         unsent, call = _NONE, None
-        outer, context.connection = context.connection, link
+        outer, thread.connection = thread.connection, link
         try:
             if link.opening:
                 link.wait_open()
@@ -93,7 +94,7 @@ class Calls:
             frame, bulky, unsent = self._pack(CALL, call.id, func, args, kwargs)
             try:
                 self.pending[call.id] = call
-                context.critical = True
+                thread.critical = True
                 if link.state != OPEN:
                     raise link.disconnected()
                 unsent = _NONE
@@ -103,13 +104,13 @@ class Calls:
                 owed.append((self._abandon, call))
                 settle()
                 raise
-            context.critical = False
-            if handlers.posts_arrived != handlers.posts_done and context.call is None:
+            thread.critical = False
+            if handlers.posts_arrived != handlers.posts_done and thread.call is None:
                 handlers.run_posts()  # what came before the answer takes effect before it
             frame, call.frame = call.frame, None
             return self._unpack(frame)
         except BaseException:  # of the function, or Ctrl-C anywhere above
-            context.critical = False
+            thread.critical = False
             if unsent:
                 link.payloads.drop_exports(unsent)
             answer = None if call is None else call.take_frame()
@@ -117,7 +118,7 @@ class Calls:
                 link.payloads.give_back_unread(answer)
             raise
         finally:
-            context.connection = outer
+            thread.connection = outer
             if handlers.poster_waits and handlers.poster == get_ident():
                 handlers.poster_waits = False
 
@@ -126,7 +127,7 @@ class Calls:
     ) -> tuple[Any, bool, list[int]]:
         """Make a frame; also whether it has large buffers, and the ids of our objects in it."""
         link = self._link
-        outer_call = context.call
+        outer_call = context.thread.call
         parent = 0
         if outer_call is not None and kind == CALL and outer_call.belongs_to(link):
             parent = outer_call.id
@@ -193,23 +194,24 @@ class Calls:
             What ``make`` made.
         """
         link = self._link
-        if context.critical:
+        thread = context.thread
+        if thread.critical:
             raise interrupted_critical_section()
         unsent = _NONE
-        outer, context.connection = context.connection, link
+        outer, thread.connection = thread.connection, link
         try:
             if link.opening:
                 link.wait_open()
             call = PendingCall(next(self._ids))
             future = call.future = make(self, call)
-            outer_call, context.call = context.call, None  # not part of it: it may outlive it
+            outer_call, thread.call = thread.call, None  # not part of it: it may outlive it
             try:
                 frame, bulky, unsent = self._pack(CALL, call.id, func, args, kwargs)
             finally:
-                context.call = outer_call
+                thread.call = outer_call
             try:
                 self.pending[call.id] = call
-                context.critical = True
+                thread.critical = True
                 if not link.is_up:
                     raise link.disconnected()
                 if unattended:
@@ -223,15 +225,15 @@ class Calls:
                 owed.append((self._abandon, call))
                 settle()
                 raise
-            context.critical = False
+            thread.critical = False
             return future
         except BaseException:
-            context.critical = False
+            thread.critical = False
             if unsent:
                 link.payloads.drop_exports(unsent)
             raise
         finally:
-            context.connection = outer
+            thread.connection = outer
 
     def cancel(self, call: PendingCall) -> None:
         """The future of a call was cancelled."""
@@ -276,21 +278,23 @@ class Calls:
                 break
 
     def _result_of(self, frame: Frame | None) -> Any:
-        context.connection = self._link
+        thread = context.thread
+        thread.connection = self._link
         try:
             return self._unpack(frame)
         finally:
-            context.connection = None  # callbacks of the future are the user's own business
+            thread.connection = None  # callbacks of the future are the user's own business
 
     # ---------------------------------------------------------------------------------- posts
 
     def post(self, func: Callable[..., Any] | str, *args: Any) -> None:
         """Have the peer run a function, in order with other posts, without an answer."""
         link = self._link
-        if context.critical:
+        thread = context.thread
+        if thread.critical:
             raise interrupted_critical_section()
         unsent = _NONE
-        outer, context.connection = context.connection, link
+        outer, thread.connection = thread.connection, link
         try:
             frame, _, unsent = self._pack(POST, 0, func, args, {})
             if not link.is_up:
@@ -302,7 +306,7 @@ class Calls:
                 link.payloads.drop_exports(unsent)
             raise
         finally:
-            context.connection = outer
+            thread.connection = outer
 
     # ---------------------------------------------------------------------------------- ending
 

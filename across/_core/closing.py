@@ -75,7 +75,9 @@ def release(link: Link) -> None:
     baton = link.reader.baton
     while type(baton.holder) is not _Last:
         service_threads.run_stranded()  # one may hold the baton
-        baton.take_or_sleep(_Last(), SIGNAL_PAUSE)
+        last = _Last()
+        if not baton.take(last):
+            baton.sleep(last, SIGNAL_PAUSE)
     if link.reader.idle is not None:
         link.reader.idle.leave()
     link.sender.outbox.close()

@@ -388,7 +388,7 @@ def get_connection() -> Connection:
     Raises:
         ValueError: It does none of these.
     """
-    link = context.connection
+    link = context.thread.connection
     if link is None:
         raise ValueError('this thread works for no connection')
     return link.owner  # type: ignore[no-any-return]

@@ -69,10 +69,12 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
     import contextvars
     from concurrent.futures import ThreadPoolExecutor
 
-    state = context.call, context.connection
+    thread = context.thread
+    state = thread.call, thread.connection
 
     def run() -> Any:
-        context.call, context.connection = state
+        thread = context.thread
+        thread.call, thread.connection = state
         return asyncio.run(coroutine)
 
     with ThreadPoolExecutor(1, 'across-coroutine') as executor:

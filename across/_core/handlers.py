@@ -72,7 +72,7 @@ def current_call() -> CurrentCall:
     Raises:
         ValueError: This thread runs no such call.
     """
-    call = context.call
+    call = context.thread.call
     if call is None:
         raise ValueError('this thread runs no call of a peer')
     return call  # type: ignore[no-any-return]
@@ -86,7 +86,7 @@ def check_cancelled() -> None:
     Raises:
         concurrent.futures.CancelledError: The caller doesn't wait any longer.
     """
-    call = context.call
+    call = context.thread.call
     if call is not None and call.cancelled:
         from concurrent.futures import CancelledError
 
@@ -239,14 +239,15 @@ class Handlers:
             waiter: Whose errand it is: with the answer, the peer may have another one for it.
         """
         link = self._link
-        outer_call, outer_connection = context.call, context.connection
-        outer_critical = context.critical
+        thread = context.thread
+        outer_call, outer_connection = thread.call, thread.connection
+        outer_critical = thread.critical
         value = None
         kind, packed = FAILURE, None
         try:
             try:
-                context.call, context.connection = call, link
-                context.critical = False
+                thread.call, thread.connection = call, link
+                thread.critical = False
                 if waiter is not None:
                     waiter.errand = None  # only now: until here somebody else could do it
                 if self.posts_arrived != self.posts_done and not call._frame.parent:
@@ -262,8 +263,8 @@ class Handlers:
                 if link.forwarding is not None:
                     link.forwarding.flush()
             finally:
-                context.call, context.connection = outer_call, outer_connection
-                context.critical = outer_critical
+                thread.call, thread.connection = outer_call, outer_connection
+                thread.critical = outer_critical
                 call.done = True
                 if waiter is not None:
                     link.reader.baton.end_errand(waiter)
@@ -367,8 +368,9 @@ class Handlers:
 
     def _run_post(self, frame: Frame) -> None:
         link = self._link
-        outer, context.connection = context.connection, link
-        outer_critical, context.critical = context.critical, False
+        thread = context.thread
+        outer, thread.connection = thread.connection, link
+        outer_critical, thread.critical = thread.critical, False
         try:
             func, args, kwargs = link.payloads.unpack(frame)
             if type(func) is str:
@@ -380,8 +382,8 @@ class Handlers:
         except BaseException as exc:  # nobody waits for an answer
             link.log('WARNING', f'a message of the peer failed: {exc!r}')
         finally:
-            context.connection = outer
-            context.critical = outer_critical
+            thread.connection = outer
+            thread.critical = outer_critical
 
 
 def _size(frame: Frame) -> int:

@@ -341,7 +341,8 @@ class Link:
             False if somebody else did. That is waited for, unless it is this very thread (which a
             signal handler has interrupted), or this thread runs a call of the peer.
         """
-        if context.critical:
+        thread = context.thread
+        if thread.critical:
             raise interrupted_critical_section()
         mine = (_thread.get_ident(),)
         try:
@@ -350,7 +351,7 @@ class Link:
                 self._part()
                 release(self)
                 return True
-            call = context.call
+            call = thread.call
             if first != mine and (call is None or not call.belongs_to(self)):
                 wait_for(self.gone)
             return False

@@ -55,7 +55,8 @@ class Job:
 
     def __init__(self, work: Callable[[], Any]) -> None:
         self._work = work
-        self._call, self._connection = context.call, context.connection
+        thread = context.thread
+        self._call, self._connection = thread.call, thread.connection
         self._context = contextvars.copy_context()
         self._value: Any = None
         self._error: BaseException | None = OperationError(
@@ -68,17 +69,18 @@ class Job:
     def run(self) -> None:
         """In the main thread."""
         _accept_interrupts()
-        outer = context.call, context.connection
+        thread = context.thread
+        outer = thread.call, thread.connection
         terminate = signal.getsignal(signal.SIGTERM)
         try:
-            context.call, context.connection = self._call, self._connection
+            thread.call, thread.connection = self._call, self._connection
             check_cancelled()
             self._value = self._context.run(_call, self._work)
             self._error = None
         except BaseException as exc:
             self._error = exc
         finally:
-            context.call, context.connection = outer
+            thread.call, thread.connection = outer
             self.refuse()
         current = signal.getsignal(signal.SIGTERM)
         if current is not terminate and _is_ours(current):

@@ -48,6 +48,8 @@ _ANSWERS = frozenset([RESULT, FAILURE])
 # handlers that block, and calls against the direction of the last one, seldom come alone.
 EAGER = 64
 
+_NEVER = float('inf')
+
 # A connection that is idle for so long (seconds) gives up its thread; early, if it had one call or
 # none: where many have little to say, few threads serve them all.
 PARK_AFTER = 1.0
@@ -116,10 +118,11 @@ class Reader:
     def serve(self, received: list[Frame] | None = None) -> None:
         """Of a service thread with the baton: read on from `received`, and run the peer's calls."""
         handlers = self._link.handlers
-        context.critical = True
+        thread = context.thread
+        thread.critical = True
         if self.idle is not None and self.idle.parked:
             self.idle.unpark()
-        early = PARK_EARLY if self.idle is not None else float('inf')  # it never parks
+        early = PARK_EARLY if self.idle is not None else _NEVER  # it never parks
         pause, next_pause, quiet_since = early, early, None
         if received is None:
             received = self._receive(pause)
@@ -160,7 +163,7 @@ class Reader:
             received = self._receive(pause)
         else:
             self.baton.pass_on()
-        context.critical = False
+        thread.critical = False
 
     def _work(self, work: Callable[..., None], *args: Any) -> bool:
         """Run calls of the peer; whether this thread, which held the baton, has it again then."""
@@ -188,19 +191,24 @@ class Reader:
             Whether it is there (or will never be); False after ``timeout`` seconds (-1: none).
         """
         baton = self.baton
-        pause = SIGNAL_PAUSE if timeout < 0 and get_ident() == shield.thread else timeout
+        if timeout >= 0:
+            pause, deadline = timeout, time.monotonic() + timeout
+        else:
+            pause, deadline = SIGNAL_PAUSE if get_ident() == shield.thread else -1, _NEVER
         try:
             if owed:
                 settle()
             while not call.done or call.errand is not None:
-                if not baton.take_or_sleep(call, pause):
-                    if timeout < 0:
-                        continue
-                    return False
-                if baton.holder is call and not self._read_for(call, pause) and timeout >= 0:
-                    return False
+                if baton.take(call):
+                    in_time = self._read_for(call, pause, deadline)
+                elif call.errand is None:
+                    in_time = baton.sleep(call, pause)
+                    if in_time:
+                        continue  # perhaps with the baton
                 if call.errand is not None:
                     self._link.handlers.run(call.errand, call)
+                elif timeout >= 0 and not in_time:
+                    return False
         except BaseException:
             owed.append((self.leave, call))
             settle()
@@ -214,32 +222,33 @@ class Reader:
             self._link.handlers.queue.append(errand)
             self._link.handlers.call_colleague()
 
-    def _read_for(self, call: PendingCall, timeout: float) -> bool:
+    def _read_for(self, call: PendingCall, pause: float, deadline: float) -> bool:
         """Read as the holder of the baton until there is something for the caller to do.
 
         If a signal handler ends this, who reads next sees to what was received.
+
+        Returns:
+            False if the deadline is over, or nothing came for the time of a pause.
         """
         in_time = True
-        deadline = time.monotonic() + timeout if timeout >= 0 else 0.0
-        transport, decoder = self._transport, self.decoder
+        decoder = self.decoder
         while not call.done and call.errand is None:
-            count = self._receive_bytes(None if timeout < 0 else timeout)
-            if count < 0:
+            count = self._receive_bytes(None if pause < 0 else pause)
+            frame = decoder.plain(count)
+            if frame is not None and frame.id == call.id and frame.kind == RESULT:
+                # A plain result of this very call, what nearly every read brings.
+                self._transport.received = []
+                self._link.calls.pending.pop(frame.id, None)
+                call.frame = frame
+                call.done = True
+            elif count < 0:
                 call.done = True  # the link has ended: no answer will come
-                break
-            if count:
-                frame = decoder.plain(count)
-                if frame is not None and frame.id == call.id and frame.kind == RESULT:
-                    # A plain result of this very call, what nearly every read brings.
-                    transport.received = []
-                    self._link.calls.pending.pop(frame.id, None)
-                    call.frame = frame
-                    call.done = True
+            else:
+                if count:
+                    self._take_in(count, call)
+                if not call.done and (not count or time.monotonic() >= deadline):
+                    in_time = False
                     break
-                self._take_in(count, call)
-            if timeout >= 0 and not call.done and (not count or time.monotonic() >= deadline):
-                in_time = False
-                break
         if self._eager:
             self._give_up()
         else:
@@ -271,7 +280,7 @@ class Reader:
             heir = Waiter()  # holds it until that thread comes
             with shield:
                 try:
-                    self.baton.holder = heir
+                    self.baton.entrust(heir)
                     service_threads.run(lambda: self._serve_instead(heir))
                 except BaseException:  # no memory
                     if self.baton.take_from(heir):

@@ -70,12 +70,19 @@ def sleeper(meanwhile: Callable[[], object], wakes: bool | BaseException) -> Any
     return waiter
 
 
+def take_or_sleep(baton: Baton, waiter: Waiter, timeout: float = -1) -> bool:
+    """What a caller does while its answer is not there; the same results as of `sleep`."""
+    if waiter.done or waiter.errand is not None:
+        return True
+    return baton.take(waiter) or baton.sleep(waiter, timeout)
+
+
 def fall_asleep(baton: Baton, waiter: Waiter | None = None) -> tuple[Waiter, Background[bool]]:
     """Have a thread sleep in the waiting room."""
     waiter = waiter or Waiter()
     lock: Any = ObservedLock(locked=True)
     waiter.lock = lock
-    thread = Background(lambda: baton.take_or_sleep(waiter, 5 * SECOND))
+    thread = Background(lambda: take_or_sleep(baton, waiter, 5 * SECOND))
     lock.wait_for_waiting()
     return waiter, thread
 
@@ -95,21 +102,12 @@ def test_one_holder_at_a_time(baton: Baton, frees: Frees) -> None:
 
 def test_waiter_takes_the_free_baton_at_once(baton: Baton) -> None:
     first, second = Waiter(), Waiter()
-    assert baton.try_take(first)
+    assert baton.take(first)
     baton.pass_on()
     assert baton.holder is not first
-    assert baton.take_or_sleep(second)
+    assert take_or_sleep(baton, second)
     assert baton.holder is second
-    assert baton.take_or_sleep(second)  # it does not wait for itself
-
-
-def test_try_take_leaves_the_baton_to_others_when_there_is_something_to_do(baton: Baton) -> None:
-    done, busy = Waiter(), Waiter()
-    baton.finish(done)
-    assert baton.give_errand(busy, 'errand')
-    assert not baton.try_take(done)
-    assert not baton.try_take(busy)
-    assert baton.free
+    assert take_or_sleep(baton, second)  # it does not wait for itself
 
 
 def test_giving_it_away_is_counted(baton: Baton) -> None:
@@ -117,9 +115,9 @@ def test_giving_it_away_is_counted(baton: Baton) -> None:
     waiter = Waiter()
     baton.try_take()
     baton.pass_on()
-    baton.take_or_sleep(waiter)
+    take_or_sleep(baton, waiter)
     baton.pass_on()
-    baton.try_take(waiter)
+    baton.take(waiter)
     heir, thread = fall_asleep(baton)
     baton.pass_on()
     thread.join()
@@ -144,11 +142,11 @@ def test_baton_goes_to_who_sleeps_longest(baton: Baton, frees: Frees) -> None:
 def test_timeout_ends_the_sleep(baton: Baton) -> None:
     baton.try_take()
     waiter = Waiter()
-    assert not baton.take_or_sleep(waiter, MS)
+    assert not take_or_sleep(baton, waiter, MS)
     baton.pass_on()
     assert baton.free  # it is not in the waiting room any more
     assert baton.holder is not waiter
-    assert baton.take_or_sleep(waiter, MS)
+    assert take_or_sleep(baton, waiter, MS)
 
 
 # --------------------------------------------------------------------------------------- finishing
@@ -168,7 +166,7 @@ def test_finish_of_who_is_awake(baton: Baton) -> None:
     baton.try_take()
     waiter = Waiter()
     baton.finish(waiter)
-    assert baton.take_or_sleep(waiter)  # returns although somebody else reads
+    assert take_or_sleep(baton, waiter)  # returns although somebody else reads
 
 
 def test_result_ready_after_the_role_is_given_up(baton: Baton) -> None:
@@ -177,7 +175,7 @@ def test_result_ready_after_the_role_is_given_up(baton: Baton) -> None:
     waiter = Waiter()
     baton.finish(waiter)
     baton.pass_on()
-    assert baton.take_or_sleep(waiter)
+    assert take_or_sleep(baton, waiter)
     assert baton.holder is not waiter
     assert baton.free
 
@@ -188,7 +186,7 @@ def test_result_ready_just_before_falling_asleep(baton: Baton) -> None:
     mutex: Any = ObservedLock(locked=True)
     baton.mutex = mutex
     waiter = Waiter()
-    thread = Background(lambda: baton.take_or_sleep(waiter, 5 * SECOND))
+    thread = Background(lambda: take_or_sleep(baton, waiter, 5 * SECOND))
     mutex.wait_for_waiting()  # on its way into the waiting room
     waiter.done = True  # what finish() does, with the mutex that is held here
     mutex.release()
@@ -209,7 +207,7 @@ def test_double_release_finish_then_pass_on(baton: Baton) -> None:
         baton.give_errand(waiter, 'too late')
 
     waiter = sleeper(meanwhile, wakes=True)
-    assert baton.take_or_sleep(waiter)
+    assert take_or_sleep(baton, waiter)
     assert waiter.lock.releases == 0
     assert waiter.done
     assert baton.holder is not waiter
@@ -224,7 +222,7 @@ def test_double_release_pass_on_then_finish(baton: Baton) -> None:
         baton.finish(waiter)
 
     waiter = sleeper(meanwhile, wakes=True)
-    assert baton.take_or_sleep(waiter)
+    assert take_or_sleep(baton, waiter)
     assert waiter.lock.releases == 0
     assert waiter.done
     assert baton.holder is waiter
@@ -235,7 +233,7 @@ def test_lost_promotion_timeout_at_the_moment_of_the_hand_over(baton: Baton) -> 
     """The timeout runs out, but the baton is there already: the waiter takes it."""
     baton.try_take()
     waiter = sleeper(baton.pass_on, wakes=False)
-    assert baton.take_or_sleep(waiter, SECOND)
+    assert take_or_sleep(baton, waiter, SECOND)
     assert waiter.lock.releases == 0  # taken in: the next sleep would end at once
     assert baton.holder is waiter
 
@@ -243,7 +241,7 @@ def test_lost_promotion_timeout_at_the_moment_of_the_hand_over(baton: Baton) -> 
 def test_timeout_at_the_moment_of_the_result(baton: Baton) -> None:
     baton.try_take()
     waiter = sleeper(lambda: baton.finish(waiter), wakes=False)
-    assert baton.take_or_sleep(waiter, SECOND)
+    assert take_or_sleep(baton, waiter, SECOND)
     assert waiter.done
 
 
@@ -260,7 +258,7 @@ def test_leaving_waiter_passes_the_baton_on(baton: Baton) -> None:
 
     waiter.lock._meanwhile = meanwhile
     with pytest.raises(KeyboardInterrupt):
-        baton.take_or_sleep(waiter)
+        take_or_sleep(baton, waiter)
     baton.leave(waiter)
     ((heir, thread),) = heirs
     assert thread.join()
@@ -272,7 +270,7 @@ def test_leaving_waiter_without_heir_frees_the_baton(baton: Baton, frees: Frees)
     baton.try_take()
     waiter = sleeper(baton.pass_on, wakes=KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        baton.take_or_sleep(waiter)
+        take_or_sleep(baton, waiter)
     baton.leave(waiter)
     assert baton.free
     assert frees.count == 1
@@ -282,7 +280,7 @@ def test_leaving_waiter_is_not_given_anything(baton: Baton) -> None:
     baton.try_take()
     waiter = sleeper(lambda: None, wakes=KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        baton.take_or_sleep(waiter)
+        take_or_sleep(baton, waiter)
     baton.leave(waiter)
     assert not baton.give_errand(waiter, 'errand')
     baton.pass_on()
@@ -303,7 +301,7 @@ def test_real_interrupt_of_a_sleeping_main_thread(baton: Baton) -> None:
 
     thread = Background(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        baton.take_or_sleep(waiter, 5 * SECOND)
+        take_or_sleep(baton, waiter, 5 * SECOND)
     thread.join()
     baton.leave(waiter)
     baton.pass_on()
@@ -341,7 +339,7 @@ def test_errand_before_falling_asleep(baton: Baton) -> None:
     baton.try_take()
     waiter = Waiter()
     assert baton.give_errand(waiter, 'errand')
-    assert baton.take_or_sleep(waiter)
+    assert take_or_sleep(baton, waiter)
     assert baton.holder is not waiter
 
 
@@ -369,7 +367,7 @@ def test_many_threads_take_turns_and_none_is_forgotten(baton: Baton) -> None:
             waiter = Waiter()
             waiting[waiter] = None
             while not waiter.done:
-                assert baton.take_or_sleep(waiter, 5 * SECOND)
+                assert take_or_sleep(baton, waiter, 5 * SECOND)
                 if baton.holder is waiter:
                     reads += 1
                     # The "frame" that was read answers whoever waits longest.
@@ -387,7 +385,7 @@ def test_many_threads_take_turns_and_none_is_forgotten(baton: Baton) -> None:
 
 def test_taking_from_a_holder(baton: Baton) -> None:
     holder, other = Waiter(), Waiter()
-    assert baton.try_take(holder)
+    assert baton.take(holder)
     assert not baton.take_from(other)
     assert baton.take_from(holder)
     assert not baton.take_from(holder)

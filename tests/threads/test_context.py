@@ -8,14 +8,16 @@ from support.interleaving import in_background
 
 def test_each_thread_has_its_own() -> None:
     def look() -> list[object]:
-        return [context.connection, context.call, context.session, context.critical]
+        thread = context.thread
+        return [thread.connection, thread.call, thread.session, thread.critical]
 
     fresh = [None, None, None, False]
     assert look() == fresh
-    context.connection = context.call = context.session = object()
-    context.critical = True
+    context.thread.connection = object()
+    context.thread.critical = True
     try:
         assert in_background(look) == fresh
     finally:
         context.__dict__.clear()
+        context.__init__()  # type: ignore[misc]
     assert look() == fresh

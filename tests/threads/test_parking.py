@@ -35,7 +35,7 @@ class Guest:
         return self._lot.park(self, self.end)
 
     def on_readable(self) -> None:
-        self.critical = context.critical
+        self.critical = context.thread.critical
         self.told += 1
         if self.parks_again:
             self.read()

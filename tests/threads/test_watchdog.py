@@ -38,7 +38,7 @@ class Ward:
 
     def tick(self, now: float) -> None:
         self.times.append(now)
-        self.critical = context.critical
+        self.critical = context.thread.critical
         self.ticks += 1
 
     def patience(self) -> float:

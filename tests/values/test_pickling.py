@@ -302,7 +302,7 @@ def test_session_is_over_whatever_happens(value: Any) -> None:
         side.unpack(side.pack([value, ref(Thing())]))
     except (OperationError, RuntimeError):
         pass
-    assert context.session is None
+    assert context.thread.session is None
 
 
 def test_errors_that_are_passed_on() -> None:

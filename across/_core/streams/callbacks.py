@@ -62,11 +62,12 @@ class Callback:
             if not self._turn.acquire(False):
                 return  # who has it looks again
             self.thread = _thread.get_ident()
-            context.connection = self._link
+            thread = context.thread
+            thread.connection = self._link
             try:
                 self._hand_out()
             finally:
-                context.connection = None
+                thread.connection = None
                 self.thread = 0
                 self._turn.release()
 

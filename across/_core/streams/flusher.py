@@ -44,7 +44,8 @@ class Flusher:
             raise
 
     def _run(self) -> None:
-        context.critical = True
+        thread = context.thread
+        thread.critical = True
         patience = PATIENCE
         while patience:
             time.sleep(TICK)
@@ -58,7 +59,7 @@ class Flusher:
                     break
                 outlet.flush_late()
                 del outlet  # keep no connection alive while asleep
-        context.critical = False
+        thread.critical = False
         self._runs = False
         if self._outlets and not self._runs:  # it came at the last moment
             self._start()

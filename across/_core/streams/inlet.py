@@ -161,7 +161,8 @@ class Inlet:
     def _use_token(self, func: Callable[[], None]) -> bool:
         """Call a function that unpickles, unless another thread does so: then False."""
         locked: list[bool] = []
-        outer, context.connection = context.connection, self._link
+        thread = context.thread
+        outer, thread.connection = thread.connection, self._link
         try:
             # Not `if acquire():`, as an exception of a signal handler may come in between.
             locked.extend(map(self._token.acquire, _NOT_BLOCKING))
@@ -169,7 +170,7 @@ class Inlet:
                 func()
             return locked[0]
         finally:
-            context.connection = outer
+            thread.connection = outer
             if locked and locked[0]:
                 self._token.release()
                 self.waiters.wake()
@@ -254,13 +255,14 @@ class Inlet:
         if not self._must_tell() or self.ended or self.closed or self._link.state != OPEN:
             return
         items, size = self._items, self._bytes
-        outer_critical, context.critical = context.critical, True
+        thread = context.thread
+        outer_critical, thread.critical = thread.critical, True
         try:
             payload = NUMBER.pack(items) + NUMBER.pack(size)
             self._link.sender.try_send(encode(CREDIT, self._id, 0, payload))
             self._told_items, self._told_bytes = items, size
         finally:
-            context.critical = outer_critical
+            thread.critical = outer_critical
 
     # ------------------------------------------------------------------- what the reader calls
 

@@ -62,7 +62,7 @@ class RemoteIterator(Handle):
     def _finish_posts(self) -> None:
         """What was printed over there before the end appears before it."""
         handlers = self._link.handlers
-        if handlers.posts_arrived != handlers.posts_done and context.call is None:
+        if handlers.posts_arrived != handlers.posts_done and context.thread.call is None:
             handlers.run_posts()
 
     def close(self) -> None:

@@ -90,12 +90,13 @@ class Outlet:
     def _send_pickled(self, item: Any, timeout: float | None) -> None:
         link = self._link
         self._check_open()
-        outer, context.connection = context.connection, link
+        thread = context.thread
+        outer, thread.connection = thread.connection, link
         try:
             packed = link.payloads.pickling.dumps(item, f'item {self._items + 1}')
             link.payloads.check_size(packed, 'item takes')
         finally:
-            context.connection = outer
+            thread.connection = outer
         try:
             self._put(packed, len(packed) if type(packed) is bytes else 0, True, timeout)
         except BaseException:
@@ -105,7 +106,7 @@ class Outlet:
 
     def _put(self, entry: Any, size: int, is_pickled: bool, timeout: float | None) -> None:
         """Add an item to the batch, once there is credit."""
-        if context.critical:
+        if context.thread.critical:
             refuse_in_critical_section()
         deadline = deadline_of(timeout)
         while True:
@@ -171,12 +172,13 @@ class Outlet:
         self._flush(True)
         parts = encode_parts(ITEMS, self._id, 0, packed.payload, packed.buffers, packed.refs)
         self._last = _now()
-        outer_critical, context.critical = context.critical, True
+        thread = context.thread
+        outer_critical, thread.critical = thread.critical, True
         try:
             # Buffers must not change under way: this returns once they are written.
             self._link.sender.send(parts, True, bool(packed.buffers))
         finally:
-            context.critical = outer_critical
+            thread.critical = outer_critical
         self._items += 1  # not before: one that was not sent must not take credit
         self._bytes += packed.size
 
@@ -184,7 +186,7 @@ class Outlet:
 
     def flush(self) -> None:
         """Send what waits for company: this thread is about to wait for the other side."""
-        if self._batch and not context.critical:
+        if self._batch and not context.thread.critical:
             try:
                 with self._lock:
                     self._flush(True)
@@ -224,11 +226,12 @@ class Outlet:
         return encode(ITEMS, self._id, count, payload)
 
     def _write(self, take: Callable[[], Any], may_block: bool) -> None:
-        outer_critical, context.critical = context.critical, True
+        thread = context.thread
+        outer_critical, thread.critical = thread.critical, True
         try:
             self._link.sender.send_taken(take, may_block)
         finally:
-            context.critical = outer_critical
+            thread.critical = outer_critical
 
     # ------------------------------------------------------------------------------- ending
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def produce(link: Link, func: Callable[..., Any], args: Any, kwargs: Any) -> None:
     """Call a function, and send what the result yields as the items of the current call."""
-    call = context.call
+    call = context.thread.call
     route = streams_of(link).of_call(call.id, False)
     outlet = route.outlet
     assert outlet is not None

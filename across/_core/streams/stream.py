@@ -247,7 +247,7 @@ class Stream(Handle):
         return self._connection
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        session = context.session
+        session = context.thread.session
         if session is None:
             raise TypeError('a stream cannot be copied; its other end travels over its connection')
         link, route = self._link, self._route
@@ -288,7 +288,7 @@ def open_stream(link: Link) -> Stream:
 
 def unpack_stream(number: int, ticket_id: int) -> Stream:
     """Unpickle a stream of the peer: its other end."""
-    session = context.session
+    session = context.thread.session
     link = session.connection
     route = streams_of(link).arrive(number, ticket_id)
     session.taken[ticket_id] = session.taken.get(ticket_id, 0) + 1

@@ -66,20 +66,22 @@ class Route:
 
     def close(self) -> None:
         """Send and receive nothing more. Never blocks: may run in the watchdog."""
-        outer_critical, context.critical = context.critical, True
+        thread = context.thread
+        outer_critical, thread.critical = thread.critical, True
         try:
             self._close()
         finally:
-            context.critical = outer_critical
+            thread.critical = outer_critical
 
     def stop(self) -> None:
         """Have the other side send nothing more. Never blocks."""
         assert self.inlet is not None
-        outer_critical, context.critical = context.critical, True
+        thread = context.thread
+        outer_critical, thread.critical = thread.critical, True
         try:
             self._stop(self.inlet)
         finally:
-            context.critical = outer_critical
+            thread.critical = outer_critical
 
     def _stop(self, inlet: Inlet) -> None:
         if not inlet.ended and not self.key & OF_CALL and self.streams.link.state == OPEN:

@@ -34,7 +34,7 @@ def deadline_of(timeout: float | None) -> float | None:
 
 def refuse_in_critical_section() -> None:
     """Raise where a finalizer or signal handler interrupts a thread in sending or receiving."""
-    if context.critical:
+    if context.thread.critical:
         raise interrupted_critical_section()
 
 
@@ -72,7 +72,8 @@ class Waiters:
         """
         reader = self._link.reader
         waiter = PendingCall(_NO_CALL)
-        outer_critical, context.critical = context.critical, True
+        thread = context.thread
+        outer_critical, thread.critical = thread.critical, True
         try:
             self._waiting.append(waiter)
             while not waiter.done and not ready():
@@ -81,7 +82,7 @@ class Waiters:
                     return bool(waiter.done or ready())
             return True
         finally:
-            context.critical = outer_critical
+            thread.critical = outer_critical
             if waiter in self._waiting:  # else Ctrl-C came first
                 self._waiting.remove(waiter)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Waiter:
     """A thread that waits for an event which whoever reads will notice.
 
-    All attributes are guarded by the baton's mutex.
+    All attributes are written under the baton's mutex.
     """
 
     # On the class, as most of them never change for most waiters.
@@ -25,10 +25,6 @@ class Waiter:
     busy = False  # this thread runs an errand
     errand: Any = None  # something that this very thread must do while it waits
     lock: _thread.LockType | None = None  # made when the waiter first has to sleep
-
-
-#: What holds the baton for a thread that waits for nothing.
-NO_WAITER = Waiter()
 
 
 class Baton:
@@ -40,39 +36,39 @@ class Baton:
 
     def __init__(self, on_free: Callable[[], None]) -> None:
         self._on_free = on_free
-        #: Guards everything here, and the waiters. Never held over I/O, pickling or user code.
+        # Under 0, the waiter that reads; empty: nobody. Taken by setdefault() and left by clear(),
+        # each of which is one step, for other threads and for signal handlers: a lock would take
+        # as long again as all the rest. Others than the holder change it only under the mutex.
+        self._held: dict[int, Waiter] = {}
+        #: Guards the waiting room, and the waiters. Never held over I/O, pickling or user code.
         self.mutex = _thread.allocate_lock()
-        #: The waiter that reads, `NO_WAITER` for a thread that waits for nothing, None for nobody.
-        #: It changes in one step, as an exception of a signal handler may come in between two.
-        self.holder: Waiter | None = None
-        #: Goes up each time it is given away: the watchdog sees whether anything moves.
-        self.changes = 0
         self._room: dict[Waiter, None] = {}  # who sleeps, in the order of arrival
+        #: Goes up each time the baton is given away: the watchdog sees whether anything moves.
+        self.changes = 0
 
-    def try_take(self, waiter: Waiter | None = None) -> bool:
-        """Become the reader if there is none.
-
-        Args:
-            waiter: Who does, if that is a waiter, and not done.
-        """
-        with self.mutex:
-            if self.holder is not None:
-                return False
-            if waiter is not None and (waiter.done or waiter.errand is not None):
-                return False
-            self.holder = waiter or NO_WAITER
-            return True
+    @property
+    def holder(self) -> Waiter | None:
+        """Who reads; None for nobody."""
+        return self._held.get(0)
 
     @property
     def free(self) -> bool:
-        return self.holder is None
+        return not self._held
 
     @property
     def nobody_waits(self) -> bool:
         return not self._room
 
-    def take_or_sleep(self, waiter: Waiter, timeout: float = -1) -> bool:
-        """Become the reader, or sleep until woken.
+    def take(self, waiter: Waiter) -> bool:
+        """Become the reader if there is none; whether the waiter is it now, or was it before."""
+        return self._held.setdefault(0, waiter) is waiter
+
+    def try_take(self) -> bool:
+        """The same for a thread that waits for nothing."""
+        return self.take(Waiter())
+
+    def sleep(self, waiter: Waiter, timeout: float = -1) -> bool:
+        """Sleep until woken, unless there is something to do.
 
         Returns:
             Whether the waiter is done, or reads now, or was woken for something else; False when
@@ -82,15 +78,15 @@ class Baton:
             BaseException: Of a signal handler; the waiter has to :meth:`leave`, then.
         """
         with self.mutex:
-            if waiter.done or self.holder is waiter or waiter.errand is not None:
-                return True
-            if self.holder is None:
-                self.holder = waiter
+            if waiter.done or waiter.errand is not None:
                 return True
             if waiter.lock is None:
                 waiter.lock = _thread.allocate_lock()
                 waiter.lock.acquire()
             self._room[waiter] = None
+        if self.take(waiter):  # who left it free just now may have seen an empty room
+            self._left_room(waiter)
+            return True
         return waiter.lock.acquire(timeout=timeout) or not self._left_room(waiter)
 
     def _left_room(self, waiter: Waiter) -> bool:
@@ -115,11 +111,12 @@ class Baton:
             waiter.done = True
             self._room.pop(waiter, None)
             errand, waiter.errand = waiter.errand, None
-            if self.holder in self._room:  # an exception came before it was woken
-                self._wake_locked(self.holder)
+            holder = self.holder
+            if holder in self._room:  # an exception came before it was woken
+                self._wake_locked(holder)
         if self.take_from(waiter):
             self.pass_on()
-        elif self.holder is None:  # it was put down, and perhaps nobody told
+        elif self.free and not self._hand_over():  # it was left, and perhaps nobody told
             self._on_free()
         return errand
 
@@ -146,30 +143,37 @@ class Baton:
     def pass_on(self) -> None:
         """Give the baton, which this thread holds, to who sleeps longest, else leave it free."""
         self.changes += 1
-        if self.put_down():
+        self._held.clear()
+        if not self._room or not self._hand_over():
             self._on_free()
 
-    def put_down(self) -> bool:
-        """The same, but tell nobody that it is free; whether it is."""
-        with self.mutex:
-            if not self._room:
-                self.holder = None
-                return True
+    def put_down(self) -> None:
+        """The same, but tell nobody that it is free."""
+        self._held.clear()
+        self._hand_over()
+
+    def _hand_over(self) -> bool:
+        """Give it, once left free, to who sleeps longest; False if nobody does.
+
+        A thread that comes just now may be faster, and passes it on in its turn.
+        """
         with shield, self.mutex:  # Ctrl-C must not leave it with one that stays asleep
-            if not self._room:
-                self.holder = None
+            for heir in self._room:
+                if self.take(heir):
+                    self._wake_locked(heir)
                 return True
-            heir = next(iter(self._room))
-            self.holder = heir
-            self._wake_locked(heir)
         return False
 
+    def entrust(self, heir: Waiter) -> None:
+        """Give the baton, which this thread holds, to a waiter whose thread is yet to come."""
+        self._held[0] = heir
+
     def take_from(self, holder: Waiter) -> bool:
-        """Become the reader in place of another one; False if it is the reader no longer."""
+        """Become the reader in place of one that is not at it; False if it is none any longer."""
         with self.mutex:
             if self.holder is not holder:
                 return False
-            self.holder = NO_WAITER
+            self._held[0] = Waiter()
             return True
 
     def _wake_locked(self, waiter: Waiter) -> None:

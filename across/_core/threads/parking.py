@@ -131,7 +131,7 @@ class ParkingLot:
         return poller
 
     def _watch(self, poller: Poller) -> None:
-        context.critical = True
+        context.thread.critical = True
         while True:
             for fd in poller.wait():
                 guest = self._guests.get(fd)

@@ -130,7 +130,7 @@ class Watchdog:
         self.__init__()  # type: ignore[misc]
 
     def _watch(self) -> None:
-        context.critical = True
+        context.thread.critical = True
         while True:
             with self._mutex:
                 if not self._wards:

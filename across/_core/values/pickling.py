@@ -155,14 +155,15 @@ class Pickling:
         except IndexError:
             session = Packing(self._connection)
         chunks = session.chunks
-        outer, context.session = context.session, session
+        thread = context.thread
+        outer, thread.session = thread.session, session
         try:
             try:
                 if not self._pickle_by_reference(session, value):
                     session.undo()
                     self._pickle_by_value(session, value, root)
             finally:
-                context.session = outer
+                thread.session = outer
             if len(chunks) != 1 or session.exported or session.owned:
                 return Packed(session)
         except BaseException:  # also Ctrl-C: what it has exported must not stay
@@ -191,12 +192,13 @@ class Pickling:
             return payload
 
         session.in_band = True
-        outer, context.session = context.session, session
+        thread = context.thread
+        outer, thread.session = thread.session, session
         try:
             session.chunks.append(pickle.dumps(pack(dumps), 5))
             return Packed(session)
         finally:
-            context.session = outer
+            thread.session = outer
             session.discard()
 
     def _pickle_by_reference(self, session: Packing, value: Any) -> bool:
@@ -262,11 +264,12 @@ class Pickling:
         if not frame.refs:
             return finish(pickle.loads(frame.payload, buffers=frame.buffers))
         session = Unpacking(self._connection)
-        outer, context.session = context.session, session
+        thread = context.thread
+        outer, thread.session = thread.session, session
         try:
             return finish(pickle.loads(frame.payload, buffers=frame.buffers))
         finally:
-            context.session = outer
+            thread.session = outer
             self._connection.give_back(frame, session.taken)
 
 

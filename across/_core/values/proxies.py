@@ -73,7 +73,7 @@ class Proxy:
         return f'<proxy of {handle.description[0]} at {handle.connection.peer_name}>'
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        session = context.session
+        session = context.thread.session
         if session is None:
             raise TypeError(
                 f'{self!r} can only be pickled by its connection; copy.deepcopy() copies the object'
@@ -122,7 +122,7 @@ class Reference:
         return f'ref({self.value!r})'
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        session = context.session
+        session = context.thread.session
         if session is None:
             raise TypeError(
                 'a reference can only be passed over a connection, as an argument or a result'
@@ -174,7 +174,7 @@ def _defines(cls: type, name: str) -> bool:
 
 def unpack_ref(ref_id: int, description: Description) -> Any:
     """Unpickle a reference to an object of the peer: its proxy."""
-    session = context.session
+    session = context.thread.session
     session.taken[ref_id] = session.taken.get(ref_id, 0) + 1
     connection = session.connection
 
@@ -189,7 +189,7 @@ def unpack_ref(ref_id: int, description: Description) -> Any:
 def unpack_owned(ref_id: int) -> Any:
     """Unpickle a proxy that came home: the object itself."""
     try:
-        return context.session.connection.exports.get(ref_id)
+        return context.thread.session.connection.exports.get(ref_id)
     except LookupError:
         raise OperationError('the object behind a proxy is gone') from None
 
