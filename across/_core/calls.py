@@ -15,7 +15,7 @@ from .states import OPEN
 from .threads.baton import Waiter
 from .threads.cache import service_threads
 from .threads.context import context
-from .values.pickling import LARGE, Packed
+from .values.pickling import Packed
 from .wire.frames import (
     CALL,
     CANCEL,
@@ -41,11 +41,10 @@ _NONE: list[int] = []  # never changed
 class PendingCall(Waiter):
     """A call of ours: its thread waits for the answer, unless it has a future."""
 
+    # No __init__(), which would take as long as all of these. No frame has this id.
+    id = -1
     frame: Frame | None = None  # the answer; None when the link ended without one
     future: CallFuture | None = None
-
-    def __init__(self, id: int) -> None:
-        self.id = id
 
     def take_frame(self) -> Frame | None:
         """The answer, for the first who asks: what is in it must not be given back twice."""
@@ -90,15 +89,16 @@ class Calls:
                 link.wait_open()
             if handlers.poster and type(func) is not str and handlers.poster == get_ident():
                 handlers.poster_waits = True
-            call = PendingCall(next(self._ids))
-            frame, bulky, unsent = self._pack(CALL, call.id, func, args, kwargs)
+            call = PendingCall()
+            call.id = next(self._ids)
+            frame, unsent = self._pack(CALL, call.id, func, args, kwargs)
             try:
                 self.pending[call.id] = call
                 thread.critical = True
                 if link.state != OPEN:
                     raise link.disconnected()
                 unsent = _NONE
-                link.sender.send(frame, True, bulky)
+                link.sender.send(frame)
                 link.reader.wait(call)
             except BaseException:
                 owed.append((self._abandon, call))
@@ -124,8 +124,8 @@ class Calls:
 
     def _pack(
         self, kind: int, call_id: int, func: Any, args: Any, kwargs: Any
-    ) -> tuple[Any, bool, list[int]]:
-        """Make a frame; also whether it has large buffers, and the ids of our objects in it."""
+    ) -> tuple[Any, list[int]]:
+        """Make a frame; also the ids of our objects in it."""
         link = self._link
         outer_call = context.thread.call
         parent = 0
@@ -134,12 +134,12 @@ class Calls:
         packed: bytes | Packed = b''
         try:
             packed = link.payloads.pickling.dumps((func, args, kwargs), 'the call')
-            if isinstance(packed, bytes) and len(packed) <= link.send_limit:
-                return HEADER.pack(kind, 0, 0, len(packed), call_id, parent) + packed, False, _NONE
+            if type(packed) is bytes and len(packed) <= link.send_limit:
+                return HEADER.pack(kind, 0, 0, len(packed), call_id, parent) + packed, _NONE
             link.payloads.check_size(packed, 'arguments take')
             assert not isinstance(packed, bytes)
-            parts = encode_parts(kind, call_id, parent, packed.payload, packed.buffers, packed.refs)
-            return parts, packed.size > LARGE, packed.exported
+            payload, buffers, refs = packed.payload, packed.buffers, packed.refs
+            return encode_parts(kind, call_id, parent, payload, buffers, refs), packed.exported
         except BaseException:
             link.payloads.take_back(packed)
             raise
@@ -202,11 +202,12 @@ class Calls:
         try:
             if link.opening:
                 link.wait_open()
-            call = PendingCall(next(self._ids))
+            call = PendingCall()
+            call.id = next(self._ids)
             future = call.future = make(self, call)
             outer_call, thread.call = thread.call, None  # not part of it: it may outlive it
             try:
-                frame, bulky, unsent = self._pack(CALL, call.id, func, args, kwargs)
+                frame, unsent = self._pack(CALL, call.id, func, args, kwargs)
             finally:
                 thread.call = outer_call
             try:
@@ -216,11 +217,11 @@ class Calls:
                     raise link.disconnected()
                 if unattended:
                     unsent = _NONE
-                    link.sender.send_soon(frame, len(self.pending), bulky)
+                    link.sender.send_soon(frame, len(self.pending))
                     link.reader.find()
                 else:
                     unsent = _NONE
-                    link.sender.send(frame, True, bulky)
+                    link.sender.send(frame)
             except BaseException:
                 owed.append((self._abandon, call))
                 settle()
@@ -296,7 +297,7 @@ class Calls:
         unsent = _NONE
         outer, thread.connection = thread.connection, link
         try:
-            frame, _, unsent = self._pack(POST, 0, func, args, {})
+            frame, unsent = self._pack(POST, 0, func, args, {})
             if not link.is_up:
                 raise link.disconnected()
             unsent = _NONE
@@ -312,7 +313,7 @@ class Calls:
 
     def add_farewell(self) -> PendingCall:
         """What a closing thread waits with; done when the link has ended."""
-        farewell = self.pending[0] = PendingCall(0)
+        farewell = self.pending[0] = PendingCall()
         return farewell
 
     def fail_all(self) -> None:

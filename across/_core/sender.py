@@ -48,7 +48,7 @@ class Sender:
         self._last_write = 0.0
         self._flusher_comes = False  # a service thread is on its way to them
 
-    def send(self, frame: Any, may_block: bool = True, flushed: bool = False) -> None:
+    def send(self, frame: Any, may_block: bool = True) -> None:
         """Send a frame, or see to it that it will be sent.
 
         Raises:
@@ -57,7 +57,7 @@ class Sender:
         try:
             if self._dropped:
                 self._send_releases(may_block)
-            self.outbox.put(frame, may_block, flushed)
+            self.outbox.put(frame, may_block)
         except (Cancelled, OSError) as exc:
             self._end_for(exc)
 
@@ -87,7 +87,7 @@ class Sender:
         link.fail(f'{link.transport.ending()} ({sentence(exc)})', exc)
         raise link.disconnected() from exc
 
-    def send_soon(self, frame: Any, unanswered: int, flushed: bool = False) -> None:
+    def send_soon(self, frame: Any, unanswered: int) -> None:
         """Send a frame; one system call for many small ones, where many calls are in flight.
 
         What is gathered leaves after a moment, when a frame is sent in another way, or when a
@@ -100,7 +100,7 @@ class Sender:
             DisconnectError: The link has ended, or ends here.
         """
         if type(frame) is not bytes or len(frame) > _SMALL:
-            self.send(frame, True, flushed)
+            self.send(frame)
             return
         now = monotonic()
         if unanswered <= _MANY or now - self._last_write > _GATHERING:
@@ -155,11 +155,10 @@ class Sender:
         """
         try:
             if self._link.state == OPEN:
-                flushed = type(frame) is list
                 if unanswered:
-                    self.send_soon(frame, unanswered, flushed)
+                    self.send_soon(frame, unanswered)
                 else:
-                    self.send(frame, True, flushed)
+                    self.send(frame)
                 return
         except DisconnectError:
             pass

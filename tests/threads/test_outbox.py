@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from across._core.threads.outbox import BATCH_SIZE, HIGH_WATER, Outbox
 from support.interleaving import Background, in_background
 from threads.sinks import Sink, make_outbox
+
+if TYPE_CHECKING:
+    from across._core.threads.outbox import Frame
 
 # ----------------------------------------------------------------------------------------- writing
 
@@ -210,11 +213,11 @@ def test_high_water_does_not_block_the_reader() -> None:
     assert sink.stream.endswith(b'goodbye')
 
 
-def test_flushed_returns_when_the_frame_is_written() -> None:
+def test_frame_in_parts_is_written_when_put_returns() -> None:
     """The caller may change its buffers then."""
     sink, outbox, lock = make_outbox()
     lock.acquire()
-    thread = Background(lambda: outbox.put(b'frame', may_block=True, flushed=True))
+    thread = Background(lambda: outbox.put([b'frame'], may_block=True))
     lock.wait_for_waiting()
     lock.release()
     thread.join()
@@ -261,10 +264,11 @@ def test_error_of_the_stream_frees_the_send_lock() -> None:
         raise BrokenPipeError(32, 'Broken pipe')
 
     sink, outbox, lock = make_outbox()
-    for flushed in (False, True):
+    frames: list[Frame] = [b'frame', [b'fra', b'me']]
+    for frame in frames:
         sink.during_send.append(fail)
         with pytest.raises(BrokenPipeError):
-            outbox.put(b'frame', True, flushed)
+            outbox.put(frame, may_block=True)
         assert not lock.locked()
 
 
@@ -274,9 +278,10 @@ def test_nothing_is_written_after_close() -> None:
     outbox.close()
     assert not outbox.pending
     assert sink.stream == b'f'
-    for flushed in (False, True):
+    frames: list[Frame] = [b'frame', [b'fra', b'me']]
+    for frame in frames:
         with pytest.raises(BrokenPipeError):
-            outbox.put(b'late', True, flushed)
+            outbox.put(frame, may_block=True)
     assert sink.stream == b'f'
 
 

@@ -76,7 +76,7 @@ def test_nothing_is_lost_when_interrupted_while_waiting_for_the_send_lock() -> N
     lock.acquire()
     lock.acquire = acquire  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
-        outbox.put(b'frame', may_block=True, flushed=True)
+        outbox.put([b'frame'], may_block=True)
     lock.release()
     outbox.flush()
     assert sink.stream == b'frame'

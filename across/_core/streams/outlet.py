@@ -176,7 +176,7 @@ class Outlet:
         outer_critical, thread.critical = thread.critical, True
         try:
             # Buffers must not change under way: this returns once they are written.
-            self._link.sender.send(parts, True, bool(packed.buffers))
+            self._link.sender.send(parts)
         finally:
             thread.critical = outer_critical
         self._items += 1  # not before: one that was not sent must not take credit

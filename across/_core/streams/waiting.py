@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from ..link import Link
 
-_NO_CALL = -1  # no frame has this id
 # For so long (seconds) at a time: who closes a stream here does not wake a thread that reads. Less
 # than SIGNAL_PAUSE, for which a transport may wait in a way that signals prolong.
 _PAUSE = SIGNAL_PAUSE / 2
@@ -71,7 +70,7 @@ class Waiters:
             False if the deadline came first.
         """
         reader = self._link.reader
-        waiter = PendingCall(_NO_CALL)
+        waiter = PendingCall()
         thread = context.thread
         outer_critical, thread.critical = thread.critical, True
         try:

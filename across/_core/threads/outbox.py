@@ -55,13 +55,13 @@ class Outbox:
         self._counter = _thread.allocate_lock()  # guards `_queued`
         self._queued = 0  # bytes in the queue
 
-    def put(self, frame: Frame, may_block: bool, flushed: bool = False) -> None:
+    def put(self, frame: Frame, may_block: bool) -> None:
         """Send a frame, or leave it to the thread that is sending.
 
         Args:
-            frame: The whole frame; its buffers must not change until it is written.
+            frame: The whole frame. If it is a list, its buffers must not change until it is
+                written: for a thread that may wait, this returns only then.
             may_block: Whether this thread may wait for the peer to read. Never the reader.
-            flushed: Return only when the frame is written (needs ``may_block``).
 
         Raises:
             OSError: The stream is broken.
@@ -97,7 +97,7 @@ class Outbox:
                     self.flush(may_block)
                 return
         queued = self.add(frame)
-        if may_block and (flushed or queued > HIGH_WATER):
+        if may_block and (type(frame) is list or queued > HIGH_WATER):
             with self._lock:
                 self._drain(True)
         self.flush(may_block)
