@@ -41,6 +41,7 @@ EAGER = (
     'across._core.payloads',
     'across._core.sender',
     'across._core.calls',
+    'across._core.dispatcher',
     'across._core.reader',
     'across._core.operations',
     'across._core.handlers',

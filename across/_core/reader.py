@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from _thread import get_ident
 
-from .calls import PendingCall
+from .dispatcher import Dispatcher
 from .errors import ProtocolError, sentence
 from .interrupts import SIGNAL_PAUSE, came_from_handler, owed, settle, shield
 from .states import OPEN, UP
@@ -19,30 +19,16 @@ from .threads.context import context
 from .threads.watchdog import TICK, watchdog
 from .transports.base import Cancelled
 from .values.memory import allocate
-from .values.refs import OWNED
-from .wire.frames import (
-    CALL,
-    CANCEL,
-    FAILURE,
-    GOODBYE,
-    IDLE,
-    ITEMS,
-    POST,
-    RELEASE,
-    RESULT,
-    Frame,
-    FrameDecoder,
-    encode,
-)
+from .wire.frames import CALL, IDLE, RESULT, FrameDecoder
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
     from typing import Any, Callable
 
+    from .calls import PendingCall
     from .idle import Idle
     from .link import Link
-
-_ANSWERS = frozenset([RESULT, FAILURE])
+    from .wire.frames import Frame
 
 # For how many calls to keep a reader ready, after one had to wait for the watchdog to find one:
 # handlers that block, and calls against the direction of the last one, seldom come alone.
@@ -64,11 +50,11 @@ class Reader:
         self._transport = link.transport
         self._outbox = link.sender.outbox
         self.baton = Baton(self._on_free)
+        self.dispatcher = Dispatcher(link, self.baton)
         self.decoder = FrameDecoder(allocate, link.options.max_frame_size)
         self.reads = 0  # how often bytes came in: the pulse looks whether it goes up
         # The holder of the baton takes messages in: if an exception ends that, nobody knows which.
         self._in_doubt = False
-        self.stream_frames: list[Frame] = []  # for the table of streams, which may come late
         self._found_late = False  # the watchdog found messages that nobody was reading
         self.idle: Idle | None = None  # None: it always keeps a thread
         self._finder_comes = False  # a service thread is on its way to take the baton
@@ -80,7 +66,7 @@ class Reader:
             room = self.decoder.buffer
             count = min(len(room), len(data))
             room[:count], data = data[:count], data[count:]
-            self._dispatch(self.decoder.received(count), None)
+            self.dispatcher.dispatch(self.decoder.received(count), None)
         watchdog.rouse(self._link.pulse)
         if self._link.handlers.queue:
             self._link.handlers.call_colleague()
@@ -117,7 +103,8 @@ class Reader:
 
     def serve(self, received: list[Frame] | None = None) -> None:
         """Of a service thread with the baton: read on from `received`, and run the peer's calls."""
-        handlers = self._link.handlers
+        handlers, baton = self._link.handlers, self.baton
+        me = Waiter()
         thread = context.thread
         thread.critical = True
         if self.idle is not None and self.idle.parked:
@@ -133,11 +120,19 @@ class Reader:
                     # A plain call, what nearly every read brings: it need not be queued.
                     quiet_since, pause, next_pause = None, next_pause, PARK_AFTER
                     call = handlers.add_call(frame) if self._link.state == OPEN else None
-                    if call is not None and not self._work(handlers.run, call):
-                        break
+                    if call is None:
+                        pass
+                    elif self._eager:
+                        if not self._work(handlers.run, call):
+                            break
+                    else:
+                        baton.pass_on()
+                        handlers.run(call)
+                        if not baton.take(me):
+                            break
                     received = self._receive(pause)
                     continue
-            woke = self._dispatch(received, None)
+            woke = self.dispatcher.dispatch(received, None)
             if self._found_late:
                 self._found_late = False
                 if handlers.queue:  # calls of the peer have waited; results don't count
@@ -190,30 +185,61 @@ class Reader:
         Returns:
             Whether it is there (or will never be); False after ``timeout`` seconds (-1: none).
         """
-        baton = self.baton
-        if timeout >= 0:
-            pause, deadline = timeout, time.monotonic() + timeout
-        else:
-            pause, deadline = SIGNAL_PAUSE if get_ident() == shield.thread else -1, _NEVER
         try:
             if owed:
                 settle()
-            while not call.done or call.errand is not None:
-                if baton.take(call):
-                    in_time = self._read_for(call, pause, deadline)
-                elif call.errand is None:
-                    in_time = baton.sleep(call, pause)
-                    if in_time:
-                        continue  # perhaps with the baton
-                if call.errand is not None:
-                    self._link.handlers.run(call.errand, call)
-                elif timeout >= 0 and not in_time:
-                    return False
+            if timeout >= 0:
+                return self._wait_on(call, timeout, timeout)
+            pause = SIGNAL_PAUSE if get_ident() == shield.thread else None
+            # What nearly every wait is, in one piece: nobody reads, and the answer comes next.
+            # Else the rest goes on with the baton, if this thread has it, and with what came.
+            transport, outbox = self._transport, self._outbox
+            if (
+                self.baton.held.setdefault(0, call) is call
+                and not (call.done or call.errand is not None)
+                and not (transport.received or outbox.backlog or outbox.rest)
+            ):
+                try:
+                    count = transport.receive_next(self.decoder.buffer, pause)
+                except (Cancelled, OSError) as exc:
+                    self._fail(exc)
+                    count = 0
+                frame = self.decoder.plain(count)
+                if frame is not None and frame.id == call.id and frame.kind == RESULT:
+                    transport.received = []
+                    self.reads += 1
+                    self._link.calls.pending.pop(frame.id, None)
+                    call.frame = frame
+                    call.done = True
+                    if self._eager:
+                        self._give_up()
+                    else:
+                        self.baton.pass_on()
+                    return True
+            return self._wait_on(call, timeout, pause or timeout)
         except BaseException:
             owed.append((self.leave, call))
             settle()
             raise
-        return True
+
+    def _wait_on(self, call: PendingCall, timeout: float, pause: float) -> bool:
+        """The same in general; this thread may have the baton already."""
+        baton = self.baton
+        deadline = time.monotonic() + timeout if timeout >= 0 else _NEVER
+        in_time = True
+        while True:
+            if baton.take(call):
+                in_time = self._read_for(call, pause, deadline)
+            elif not call.done and call.errand is None:
+                in_time = baton.sleep(call, pause)
+                if in_time:
+                    continue  # perhaps with the baton
+            if call.errand is not None:
+                self._link.handlers.run(call.errand, call)
+            elif call.done:
+                return True
+            elif timeout >= 0 and not in_time:
+                return False
 
     def leave(self, call: PendingCall) -> None:
         """Nobody waits for a call any more: neither the baton nor an errand must be lost."""
@@ -231,17 +257,9 @@ class Reader:
             False if the deadline is over, or nothing came for the time of a pause.
         """
         in_time = True
-        decoder = self.decoder
         while not call.done and call.errand is None:
             count = self._receive_bytes(None if pause < 0 else pause)
-            frame = decoder.plain(count)
-            if frame is not None and frame.id == call.id and frame.kind == RESULT:
-                # A plain result of this very call, what nearly every read brings.
-                self._transport.received = []
-                self._link.calls.pending.pop(frame.id, None)
-                call.frame = frame
-                call.done = True
-            elif count < 0:
+            if count < 0:
                 call.done = True  # the link has ended: no answer will come
             else:
                 if count:
@@ -263,7 +281,7 @@ class Reader:
             if received is None:
                 call.done = True  # the link has ended
             else:
-                self._dispatch(received, call)
+                self.dispatcher.dispatch(received, call)
             self._transport.received = []
             self._in_doubt = False
             if self._link.handlers.queue:  # a caller runs no stranger's call: it could not return
@@ -322,13 +340,19 @@ class Reader:
             if count < 0:
                 return 0
             self._link.fail(transport.ending())
-        except Cancelled:
-            self._link.fail(self._link.cancel_reason or 'the connection was cancelled')
-        except OSError as exc:
-            if came_from_handler(exc):
-                raise
-            self._link.fail(f'{transport.ending()} ({sentence(exc)})', exc)
+        except (Cancelled, OSError) as exc:
+            self._fail(exc)
         return -1
+
+    def _fail(self, exc: BaseException) -> None:
+        """End the link for an error that came out of reading."""
+        link = self._link
+        if isinstance(exc, Cancelled):
+            link.fail(link.cancel_reason or 'the connection was cancelled')
+        elif came_from_handler(exc):
+            raise exc
+        else:
+            link.fail(f'{self._transport.ending()} ({sentence(exc)})', exc)
 
     def _receive_left(self) -> int:
         """The same for what a thread had received when it was interrupted."""
@@ -347,63 +371,3 @@ class Reader:
         except MemoryError as exc:
             self._link.fail('there is no memory for a message of the peer', exc)
         return None
-
-    def _dispatch(self, received: list[Frame], mine: PendingCall | None) -> bool:
-        """Hand each frame to whom it concerns; whether a sleeping caller was woken."""
-        woke = False
-        for frame in received:
-            kind = frame.kind
-            if frame.refs:
-                # A release may be right behind: our objects in it stay until it is unpacked.
-                self._link.exports.pin(ref >> 1 for ref in frame.refs if ref & OWNED)
-            if kind in _ANSWERS:
-                call = self._link.calls.pending.pop(frame.id, None)
-                if call is None:
-                    if frame.refs:
-                        self._link.payloads.give_back_unread(frame)
-                    continue
-                call.frame = frame
-                if call is mine:
-                    call.done = True  # nobody else looks at it while we read
-                elif call.future is None:
-                    self.baton.finish(call)
-                    woke = True
-                else:
-                    woke = self._link.calls.deliver(call) or woke
-            elif kind == CALL:
-                self._dispatch_call(frame)
-            else:
-                woke = self._dispatch_other(frame) or woke
-        return woke
-
-    def _dispatch_call(self, frame: Frame) -> None:
-        if self._link.state != OPEN:
-            return  # we said goodbye: no answer is wanted
-        call = self._link.handlers.add_call(frame)
-        if call is None:
-            return
-        if frame.parent:
-            # Made inside a call of ours: the thread that waits for that one runs it, as it would
-            # in a single process.
-            caller = self._link.calls.pending.get(frame.parent)
-            if caller and caller.future is None and self.baton.give_errand(caller, call):
-                return
-        self._link.handlers.queue.append(call)
-
-    def _dispatch_other(self, frame: Frame) -> bool:
-        kind = frame.kind
-        if kind >= ITEMS:
-            self.stream_frames.append(frame)
-            return self._link.streams is not None and self._link.streams.receive()
-        if kind == POST and self._link.state in UP:
-            self._link.handlers.add_post(frame)
-        elif kind == CANCEL:
-            self._link.handlers.cancel(frame.id)
-        elif kind == RELEASE:
-            self._link.payloads.release_all(frame.payload)
-        elif kind == GOODBYE:
-            if self._link.state == OPEN:
-                self._link.peer_left = True
-                self._link.sender.try_send(encode(GOODBYE))
-            self._link.fail('the peer closed the connection', clean=True)
-        return False

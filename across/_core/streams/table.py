@@ -230,7 +230,7 @@ class Streams:
         Threads: the reader, and once who made this object. Waits for nobody.
         """
         woke = False
-        frames = self.link.reader.stream_frames
+        frames = self.link.reader.dispatcher.stream_frames
         while frames:
             stopped = None
             with self._mutex:

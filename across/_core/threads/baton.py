@@ -36,10 +36,10 @@ class Baton:
 
     def __init__(self, on_free: Callable[[], None]) -> None:
         self._on_free = on_free
-        # Under 0, the waiter that reads; empty: nobody. Taken by setdefault() and left by clear(),
-        # each of which is one step, for other threads and for signal handlers: a lock would take
-        # as long again as all the rest. Others than the holder change it only under the mutex.
-        self._held: dict[int, Waiter] = {}
+        #: Under 0, the waiter that reads; empty: nobody. Taken by setdefault() and left by clear(),
+        #: each of which is one step, for other threads and for signal handlers: a lock would take
+        #: as long again as all the rest. Others than the holder change it only under the mutex.
+        self.held: dict[int, Waiter] = {}
         #: Guards the waiting room, and the waiters. Never held over I/O, pickling or user code.
         self.mutex = _thread.allocate_lock()
         self._room: dict[Waiter, None] = {}  # who sleeps, in the order of arrival
@@ -49,11 +49,11 @@ class Baton:
     @property
     def holder(self) -> Waiter | None:
         """Who reads; None for nobody."""
-        return self._held.get(0)
+        return self.held.get(0)
 
     @property
     def free(self) -> bool:
-        return not self._held
+        return not self.held
 
     @property
     def nobody_waits(self) -> bool:
@@ -61,7 +61,7 @@ class Baton:
 
     def take(self, waiter: Waiter) -> bool:
         """Become the reader if there is none; whether the waiter is it now, or was it before."""
-        return self._held.setdefault(0, waiter) is waiter
+        return self.held.setdefault(0, waiter) is waiter
 
     def try_take(self) -> bool:
         """The same for a thread that waits for nothing."""
@@ -143,13 +143,13 @@ class Baton:
     def pass_on(self) -> None:
         """Give the baton, which this thread holds, to who sleeps longest, else leave it free."""
         self.changes += 1
-        self._held.clear()
+        self.held.clear()
         if not self._room or not self._hand_over():
             self._on_free()
 
     def put_down(self) -> None:
         """The same, but tell nobody that it is free."""
-        self._held.clear()
+        self.held.clear()
         self._hand_over()
 
     def _hand_over(self) -> bool:
@@ -166,14 +166,14 @@ class Baton:
 
     def entrust(self, heir: Waiter) -> None:
         """Give the baton, which this thread holds, to a waiter whose thread is yet to come."""
-        self._held[0] = heir
+        self.held[0] = heir
 
     def take_from(self, holder: Waiter) -> bool:
         """Become the reader in place of one that is not at it; False if it is none any longer."""
         with self.mutex:
             if self.holder is not holder:
                 return False
-            self._held[0] = Waiter()
+            self.held[0] = Waiter()
             return True
 
     def _wake_locked(self, waiter: Waiter) -> None:

@@ -224,10 +224,11 @@ class FrameDecoder:
         What nearly every read brings. Changes nothing: :meth:`received` gives it, too.
         """
         if count >= HEADER_SIZE and self.buffer is self._whole:
-            plain, size, id, parent = _PLAIN.unpack_from(self._memory)
-            if size == count - HEADER_SIZE and plain in _PLAIN_STARTS:
-                payload = bytes(self._whole[HEADER_SIZE:count])
-                return _new_frame(Frame, (_PLAIN_STARTS[plain], id, parent, (), payload, ()))
+            start, size, id, parent = _PLAIN.unpack_from(self._memory)
+            kind = _PLAIN_STARTS.get(start)
+            if kind and size == count - HEADER_SIZE:
+                payload = bytes(self._whole[HEADER_SIZE:count]) if size else b''
+                return _new_frame(Frame, (kind, id, parent, (), payload, ()))
         return None
 
     @property
