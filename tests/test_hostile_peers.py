@@ -16,7 +16,7 @@ import pytest
 
 import across
 from across import Connection, DisconnectError, OperationError, Options, ProtocolError
-from across._core import handlers
+from across._core import handlers, posts
 from across._core.sender import Sender
 from across._core.wire.frames import (
     CALL,
@@ -298,7 +298,7 @@ GO_ON = threading.Event()
 @pytest.fixture
 def stalled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Posts that begin to stall do so until the event, which comes in the end at the latest."""
-    monkeypatch.setattr(handlers, 'LEAST_POST_LIMIT', LIMIT)
+    monkeypatch.setattr(posts, 'LEAST_LIMIT', LIMIT)
     GO_ON.clear()
     yield
     GO_ON.set()

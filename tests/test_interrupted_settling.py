@@ -18,6 +18,7 @@ import pytest
 from across import Connection, ref
 from across._core import calls, handlers, link, reader
 from across._core.interrupts import owed
+from across._core.posts import Posts
 from across._core.threads.cache import service_threads
 from across._core.transports.sockets import SocketTransport
 from across._core.wire.frames import POST, Frame
@@ -138,14 +139,14 @@ def test_an_answer_is_given_back_once(pair: Pair, monkeypatch: pytest.MonkeyPatc
 def test_posts_go_on(pair: Pair) -> None:
     """What is printed over there is shown, though a signal came amid showing something."""
     REPLIES.clear()
-    near = pair.near._link.handlers
-    near._posts = deque(
+    near = pair.near._link.posts = Posts(pair.near._link)
+    near._queue = deque(
         (Frame(POST, 0, 0, (), pickle.dumps((func, (), {})), ()), 0)
         for func in (interrupt_main_thread, add_reply)
     )
-    near.posts_arrived += 2
+    near.arrived += 2
     with pytest.raises(KeyboardInterrupt):
-        near.run_posts()
+        near.run()
     wait_until(lambda: REPLIES)
     # A call of the peer waits for what it has posted before.
     assert Background(lambda: pair.far.call(abs, -1)).join() == 1

@@ -271,8 +271,8 @@ while not output.interrupted:  # usually a service thread shows it
         rounds += 1
     except KeyboardInterrupt:
         print('interrupted', file=real)
-handlers = conn._link.handlers
-while handlers.posts_arrived != handlers.posts_done:
+posts = conn._link.posts
+while posts.arrived != posts.done:
     time.sleep(0.001)
 print(conn.call(abs, -1), file=real)
 conn.call(print, 'the end')

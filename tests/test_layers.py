@@ -32,9 +32,9 @@ CORE_LAYERS = (
     {'wire', 'transports', 'threads', 'values'},
     {'travel'},
     # What one connection consists of, split by task.
-    {'calls', 'closing', 'ending', 'execution', 'forwarding', 'futures', 'handlers', 'handshake'}
-    | {'idle', 'lifetime', 'link', 'main_thread', 'operations', 'payloads', 'pulse', 'reader'}
-    | {'sender', 'spawning', 'states', 'streams'},
+    {'calls', 'closing', 'dispatcher', 'ending', 'execution', 'forwarding', 'futures'}
+    | {'handlers', 'handshake', 'idle', 'lifetime', 'link', 'main_thread', 'operations'}
+    | {'payloads', 'posts', 'pulse', 'reader', 'sender', 'spawning', 'states', 'streams'},
     {'connection', 'serving'},
 )
 PLAIN_LAYERS = (0, 3, 4)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from across import Connection
-from across._core import handlers, operations
+from across._core import operations, posts
 from across.logging import AcrossHandler
 from support.ends import bare_peer
 from support.peers import Pair, connected_pair
@@ -297,7 +297,7 @@ def test_many_threads_log(pair: Pair, rainbow: Collector) -> None:
 
 def test_who_logs_much_waits(rainbow: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
     """Records of an honest peer don't reach the limit of what may wait here."""
-    monkeypatch.setattr(handlers, 'LEAST_POST_LIMIT', 2 << 20)
+    monkeypatch.setattr(posts, 'LEAST_LIMIT', 2 << 20)
     caught_up = threading.Event()
     finish_posts = operations.TABLE['finish_posts']
 

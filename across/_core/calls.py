@@ -81,14 +81,14 @@ class Calls:
         thread = context.thread
         if thread.critical:
             raise interrupted_critical_section()
-        handlers = link.handlers
+        posts = link.posts
         unsent, call = _NONE, None
         outer, thread.connection = thread.connection, link
         try:
             if link.opening:
                 link.wait_open()
-            if handlers.poster and type(func) is not str and handlers.poster == get_ident():
-                handlers.poster_waits = True
+            if posts is not None and type(func) is not str and posts.poster == get_ident():
+                posts.poster_waits = True
             call = PendingCall()
             call.id = next(self._ids)
             frame, unsent = self._pack(CALL, call.id, func, args, kwargs)
@@ -105,8 +105,8 @@ class Calls:
                 settle()
                 raise
             thread.critical = False
-            if handlers.posts_arrived != handlers.posts_done and thread.call is None:
-                handlers.run_posts()  # what came before the answer takes effect before it
+            if link.posts is not None and thread.call is None:
+                link.posts.run()  # what came before the answer takes effect before it
             frame, call.frame = call.frame, None
             return self._unpack(frame)
         except BaseException:  # of the function, or Ctrl-C anywhere above
@@ -119,8 +119,8 @@ class Calls:
             raise
         finally:
             thread.connection = outer
-            if handlers.poster_waits and handlers.poster == get_ident():
-                handlers.poster_waits = False
+            if posts is not None and posts.poster == get_ident():
+                posts.poster_waits = False
 
     def _pack(
         self, kind: int, call_id: int, func: Any, args: Any, kwargs: Any
@@ -269,8 +269,8 @@ class Calls:
                     break
                 future = call.future
                 assert future is not None
-                if link.handlers.posts_arrived != link.handlers.posts_done:
-                    link.handlers.run_posts()
+                if link.posts is not None:
+                    link.posts.run()
                 frame = call.take_frame()
                 completed = future.complete(lambda frame=frame: self._result_of(frame))  # type: ignore[misc]
                 if not completed and frame is not None:

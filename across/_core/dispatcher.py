@@ -5,6 +5,7 @@ Layer: just below :mod:`.reader`.
 
 from __future__ import annotations
 
+from .posts import Posts
 from .states import OPEN, UP
 from .values.refs import OWNED
 from .wire.frames import (
@@ -31,6 +32,8 @@ _ANSWERS = frozenset([RESULT, FAILURE])
 
 class Dispatcher:
     """Of one link. All of it is called by the holder of the baton, and never blocks."""
+
+    __slots__ = ('_baton', '_link', 'stream_frames')  # a server has thousands of them
 
     def __init__(self, link: Link, baton: Baton) -> None:
         self._link = link
@@ -92,7 +95,9 @@ class Dispatcher:
             self.stream_frames.append(frame)
             return self._link.streams is not None and self._link.streams.receive()
         if kind == POST and self._link.state in UP:
-            self._link.handlers.add_post(frame)
+            if self._link.posts is None:
+                self._link.posts = Posts(self._link)
+            self._link.posts.add(frame)
         elif kind == CANCEL:
             self._link.handlers.cancel(frame.id)
         elif kind == RELEASE:

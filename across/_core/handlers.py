@@ -1,4 +1,4 @@
-"""The serving side of a connection: runs the peer's calls, and its posts.
+"""The serving side of a connection: runs the peer's calls.
 
 Layer: just below :mod:`.connection`; one object for each link.
 """
@@ -14,7 +14,7 @@ from .interrupts import owed, settle, shield
 from .threads.cache import service_threads
 from .threads.context import context
 from .values.pickling import Packed
-from .wire.frames import FAILURE, POST_COST, RESULT, Frame, encode, encode_parts
+from .wire.frames import FAILURE, RESULT, Frame, encode, encode_parts
 
 TYPE_CHECKING = False  # type checkers take it for true; importing `typing` costs milliseconds
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from .threads.baton import Waiter
 
 
-# How often (seconds) a thread that waits for a post looks whether it should go on doing so.
-_LOOK_AGAIN = 0.05
-
 # Of an error that stands for one that is too large to be sent.
 _LONGEST_TEXT = 2000
 
@@ -35,9 +32,6 @@ MOST_REFUSALS = 100_000
 # Why calls are refused; the number is that of the option.
 _TOO_MANY = 'has {} calls of this connection in flight already (option max_calls over there)'
 _CLOSING = 'is closing, and takes no new calls'
-
-# So many bytes of posts may always wait: a terminal is slow, and output comes a mebibyte ahead.
-LEAST_POST_LIMIT = 64 << 20
 
 
 class CurrentCall:
@@ -105,18 +99,6 @@ class Handlers:
         # Calls that are not to run: their ids, each with the reason.
         self._refused: deque[tuple[int, str]] | None = None  # made by the first
         self._refusing = _thread.allocate_lock()  # held by the one thread that answers them
-        # Each with the sum of the sizes up to its end; made by the first.
-        self._posts: deque[tuple[Frame, int]] | None = None
-        self.posts_arrived = 0  # written by the reader only, once they are in the queue
-        # As many when all have been run; guarded by `_posts_lock`.
-        self.posts_done = 0
-        self._post_bytes = self._post_bytes_done = 0  # of those that arrived, and that were begun
-        # Keeps posts one at a time and in their order. The one lock that is held over user code:
-        # a thread takes it while it holds no other, and only a caller at the outermost level waits
-        # for it.
-        self._posts_lock = _thread.allocate_lock()
-        self.poster = 0  # the thread that has it
-        self.poster_waits = False  # for a function at the peer
 
     # ------------------------------------------------------------------ what the reader calls
 
@@ -158,20 +140,6 @@ class Handlers:
         self._drained = then  # first: who runs the last call looks at it later
         if not self._running:
             then()
-
-    def add_post(self, frame: Frame) -> None:
-        if self._posts is None:
-            self._posts = deque()
-        waiting = self._post_bytes - self._post_bytes_done
-        self._post_bytes += _size(frame)
-        self._posts.append((frame, self._post_bytes))
-        self.posts_arrived += 1
-        limit = self._link.options.max_frame_size
-        if limit is not None and waiting > max(limit, LEAST_POST_LIMIT):  # each may be as large
-            what = f'{waiting} bytes of output or log records'
-            self._link.fail(f'the peer has {what} waiting to be taken in (option max_frame_size)')
-        elif len(self._posts) == 1:
-            service_threads.run(self.run_posts)
 
     @property
     def busy(self) -> bool:
@@ -250,8 +218,8 @@ class Handlers:
                 thread.critical = False
                 if waiter is not None:
                     waiter.errand = None  # only now: until here somebody else could do it
-                if self.posts_arrived != self.posts_done and not call._frame.parent:
-                    self.run_posts()  # they came first
+                if link.posts is not None and not call._frame.parent:
+                    link.posts.run()  # they came first
                 kind = RESULT
                 try:
                     value = self._run(call)
@@ -309,14 +277,12 @@ class Handlers:
 
     def _answer(self, call: CurrentCall, kind: int, packed: bytes | Packed | None) -> None:
         link = self._link
-        if packed is None or isinstance(packed, bytes):
-            if not call.cancelled:
-                frame = encode(kind, call.id, 0, packed or b'')
-                link.sender.reply(frame, (), len(self.queue))
-        elif call.cancelled:
-            link.payloads.drop_exports(packed.exported)
+        exported = packed.exported if isinstance(packed, Packed) else ()
+        if call.cancelled:
+            link.payloads.drop_exports(exported)
         else:
-            link.sender.reply(_encode_answer(call.id, kind, packed), packed.exported)
+            frame = _encode_answer(call.id, kind, packed)
+            link.sender.reply(frame, exported, len(self.queue))
 
     def _answer_again(self, call: CurrentCall, kind: int, packed: bytes | Packed | None) -> None:
         """Queue an answer that may have got lost; the peer takes no notice of a second one."""
@@ -327,68 +293,6 @@ class Handlers:
             kind, packed = FAILURE, self.pack_failure(why)
         self._link.sender.outbox.add(_encode_answer(call.id, kind, packed))
         self._link.sender.try_flush()
-
-    # -------------------------------------------------------------------------------- posts
-
-    def run_posts(self) -> None:
-        """Run what the peer posted, in order; returns when all that arrived so far is through.
-
-        Not quite all: a post that waits for a function over there is not waited for, since that
-        function might in turn be waiting for this thread.
-        """
-        me = _thread.get_ident()
-        if self.poster == me:
-            return  # a post made a call: what is queued comes after that post
-        while self.posts_arrived != self.posts_done and not self.poster_waits:
-            locked: list[bool] = []
-            try:
-                # Not `if acquire():`, as an exception of a signal handler may come in between.
-                locked.extend(map(self._posts_lock.acquire, (True,), (_LOOK_AGAIN,)))
-                if locked[0]:
-                    self.poster = me
-                    self._run_all_posts()
-            except BaseException:  # Ctrl-C: somebody else has to run the rest
-                owed.append((service_threads.run, self.run_posts))
-                settle()
-                raise
-            finally:
-                if locked and locked[0]:
-                    self.poster = 0
-                    self._posts_lock.release()
-
-    def _run_all_posts(self) -> None:
-        """With the lock. An interrupt, anywhere, may lose the post that runs, but no other."""
-        while True:
-            arrived = self.posts_arrived
-            if not self._posts:
-                self.posts_done = arrived
-                return
-            frame, self._post_bytes_done = self._posts.popleft()
-            self._run_post(frame)
-
-    def _run_post(self, frame: Frame) -> None:
-        link = self._link
-        thread = context.thread
-        outer, thread.connection = thread.connection, link
-        outer_critical, thread.critical = thread.critical, False
-        try:
-            func, args, kwargs = link.payloads.unpack(frame)
-            if type(func) is str:
-                operations.TABLE[func](link, *args)
-            else:
-                func(*args, **kwargs)
-        except KeyboardInterrupt:
-            raise  # typed here, and meant for the main thread, which is running this post
-        except BaseException as exc:  # nobody waits for an answer
-            link.log('WARNING', f'a message of the peer failed: {exc!r}')
-        finally:
-            thread.connection = outer
-            thread.critical = outer_critical
-
-
-def _size(frame: Frame) -> int:
-    cost = POST_COST * (1 + len(frame.refs) + len(frame.buffers))
-    return cost + len(frame.payload) + sum(map(len, frame.buffers))
 
 
 def _encode_answer(call_id: int, kind: int, packed: bytes | Packed | None) -> Any:

@@ -38,10 +38,10 @@ TYPE_CHECKING = False  # type checkers take it for true; importing `typing` cost
 if TYPE_CHECKING:
     from typing import Any, Callable
 
+    from .posts import Posts
+
 FORKED = 'this process was forked from the one that has it'
 DROPPED = 'it was dropped: nobody refers to it any more'
-
-
 PEER_LEFT = 'the peer closed the connection'
 
 
@@ -62,8 +62,8 @@ class Link:
         *('_dropped', 'dropped', 'end_callbacks', 'ended', 'ending', '_exporter', 'exports'),
         *('forwarding', 'give_back', 'gone', 'handlers', 'imports', 'info', 'made_importer'),
         *('making', 'opened', '_opener', 'opening', 'options', '_owner', 'payloads', 'peer'),
-        *('peer_left', 'pulse', 'reader', 'reason', 'send_limit', 'sender', 'state', 'streams'),
-        *('told', 'transport', '__weakref__'),
+        *('peer_left', 'posts', 'pulse', 'reader', 'reason', 'send_limit', 'sender', 'state'),
+        *('streams', 'told', 'transport', '__weakref__'),
     )
 
     def __init__(self, owner: Any, transport: Transport, options: Any, info: PeerInfo) -> None:
@@ -97,6 +97,7 @@ class Link:
         self._exporter: Any = None
         self.made_importer: Any = None
         self.streams: Any = None  # a streams.table.Streams, made by streams_of()
+        self.posts: Posts | None = None  # made by the reader for the first
         self.forwarding: Any = None  # set while this process's streams are forwarded to the peer
 
         # Guards the change of `state` to CLOSED, `reason`, `cause`, `clean`, and `end_callbacks`.

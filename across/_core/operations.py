@@ -132,7 +132,8 @@ def _iterate(link: Link, func: Callable[..., Any], args: Any, kwargs: Any) -> No
 
 
 def _finish_posts(link: Link) -> None:
-    link.handlers.run_posts()
+    if link.posts is not None:
+        link.posts.run()
 
 
 TABLE: dict[str, Callable[..., Any]] = {

@@ -61,9 +61,8 @@ class RemoteIterator(Handle):
 
     def _finish_posts(self) -> None:
         """What was printed over there before the end appears before it."""
-        handlers = self._link.handlers
-        if handlers.posts_arrived != handlers.posts_done and context.thread.call is None:
-            handlers.run_posts()
+        if self._link.posts is not None and context.thread.call is None:
+            self._link.posts.run()
 
     def close(self) -> None:
         """Take no more items, and have the remote generator closed. Never blocks."""

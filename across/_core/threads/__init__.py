@@ -2,7 +2,7 @@
 
 Knows nothing of messages. The locking order of the whole library, outermost first:
 
-1. the lock that keeps posts in order (``handlers``; the only one held over user code), the one that
+1. the lock that keeps posts in order (``posts``; the only one held over user code), the one that
    keeps forwarded output in order (``forwarding``), and that of a stream's outlet (held over
    writes, like the next one);
 2. the send lock of an :class:`.outbox.Outbox` (held over writes, which never wait while the holder
