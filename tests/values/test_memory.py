@@ -15,6 +15,8 @@ from across._core.values.memory import HUGE, allocate
 from across._core.wire.frames import BYTEARRAY, BYTES, PLAIN
 
 TYPES: dict[int, Any] = {PLAIN: bytearray, BYTES: bytes, BYTEARRAY: bytearray}
+# Beyond what the C library may take from memory that it got before.
+FRESH = 40 << 20
 
 
 @pytest.mark.parametrize('kind', [PLAIN, BYTES, BYTEARRAY])
@@ -55,7 +57,7 @@ def test_bytearray_can_grow_once_the_view_is_gone() -> None:
 
 
 @pytest.mark.parametrize('kind', [PLAIN, BYTES, BYTEARRAY])
-@pytest.mark.parametrize('size', [HUGE, 40 << 20])
+@pytest.mark.parametrize('size', [HUGE, FRESH])
 def test_huge_memory(kind: int, size: int) -> None:
     made, view = allocate(kind, size)
     assert type(made) is TYPES[kind]
@@ -68,10 +70,6 @@ def test_huge_memory(kind: int, size: int) -> None:
 def test_more_memory_than_there_is(kind: int) -> None:
     with pytest.raises(MemoryError):
         allocate(kind, 1 << 62)
-
-
-# Beyond what the C library may take from memory that it got before.
-FRESH = 40 << 20
 
 
 def asks_for_huge_pages(view: memoryview) -> bool:

@@ -38,7 +38,7 @@ class Baton:
         self._on_free = on_free
         #: Under 0, the waiter that reads; empty: nobody. Taken by setdefault() and left by clear(),
         #: each of which is one step, for other threads and for signal handlers: a lock would take
-        #: as long again as all the rest. Others than the holder change it only under the mutex.
+        #: four times as long. Others than the holder change it only under the mutex.
         self.held: dict[int, Waiter] = {}
         #: Guards the waiting room, and the waiters. Never held over I/O, pickling or user code.
         self.mutex = _thread.allocate_lock()

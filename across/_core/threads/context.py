@@ -25,7 +25,7 @@ class ThreadState:
 
 
 class _Context(threading.local):
-    """Where each thread finds its state; a look here takes as long as eight at the state."""
+    """Where each thread finds its state; a look here takes as long as seven at the state."""
 
     def __init__(self) -> None:
         self.thread = ThreadState()

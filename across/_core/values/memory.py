@@ -70,7 +70,7 @@ def allocate(kind: int, size: int) -> tuple[Any, memoryview]:
 def _advise_huge_pages(view: memoryview) -> None:
     """Ask the system for huge pages, where it leaves that to the program; see madvise(2).
 
-    Changes nothing else: memory that is in use already, or ever again, can't be harmed by it.
+    Advice only: what the memory holds stays as it is.
     """
     advice = getattr(mmap, 'MADV_HUGEPAGE', None)
     if advice is None:
