@@ -203,7 +203,7 @@ class FrameDecoder:
             else:
                 if kind not in KINDS:
                     self._check(kind, n_buffers, n_refs, size)
-                payload = bytes(memory[body : body + size])
+                payload = memory[body : body + size]
                 frames.append(_new_frame(Frame, (kind, id, parent, (), payload, ())))
             start = body + size
         if end == len(memory) < READ_SIZE:
@@ -227,7 +227,7 @@ class FrameDecoder:
             start, size, id, parent = _PLAIN.unpack_from(self._memory)
             kind = _PLAIN_STARTS.get(start)
             if kind and size == count - HEADER_SIZE:
-                payload = bytes(self._whole[HEADER_SIZE:count]) if size else b''
+                payload = self._memory[HEADER_SIZE:count] if size else b''
                 return _new_frame(Frame, (kind, id, parent, (), payload, ()))
         return None
 
@@ -272,7 +272,7 @@ class FrameDecoder:
         first_buffer = end - sum(size_ >> 2 for size_ in sizes)
         if first_buffer < position:
             raise ProtocolError('the peer sent a message whose buffers are longer than itself')
-        payload = bytes(self._memory[position:first_buffer])
+        payload = self._memory[position:first_buffer]
         buffers = []
         for size_ in sizes:
             stop = first_buffer + (size_ >> 2)
