@@ -252,4 +252,6 @@ def _start(
 
 def environment() -> dict[str, str]:
     """For processes that import the library and these modules from where this one does."""
-    return {**os.environ, 'PYTHONPATH': os.pathsep.join(path or os.getcwd() for path in sys.path)}
+    path = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    # Who imports the library for the second time finds its bytecode, whatever is set here.
+    return {**os.environ, 'PYTHONPATH': path, 'PYTHONDONTWRITEBYTECODE': ''}
