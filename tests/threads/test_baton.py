@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 from typing import TYPE_CHECKING, Any
@@ -390,3 +391,35 @@ def test_taking_from_a_holder(baton: Baton) -> None:
     assert baton.take_from(holder)
     assert not baton.take_from(holder)
     assert not baton.free
+
+
+def test_nothing_is_made_under_the_mutex(baton: Baton) -> None:
+    """That may set off the garbage collector, and a finalizer that makes a call needs the mutex."""
+    seen: list[bool] = []
+
+    class Cycle:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            seen.append(baton.mutex.locked())
+
+    enabled = gc.isenabled()
+    try:
+        # The collector comes when so many objects were made: at each step of the method, once.
+        for count in range(gc.get_threshold()[0] - 20, gc.get_threshold()[0] + 1):
+            gc.disable()
+            holder = Waiter()
+            baton.take(holder)
+            gc.collect()
+            Cycle()
+            made: list[list[int]] = [[] for _ in range(count)]
+            gc.enable()
+            baton.take_from(holder)
+            baton.put_down()
+            del made
+    finally:
+        gc.enable() if enabled else gc.disable()
+    gc.collect()
+    assert seen
+    assert not any(seen)

@@ -170,10 +170,11 @@ class Baton:
 
     def take_from(self, holder: Waiter) -> bool:
         """Become the reader in place of one that is not at it; False if it is none any longer."""
+        mine = Waiter()  # not under the mutex: what is made may set off finalizers, which call
         with self.mutex:
             if self.holder is not holder:
                 return False
-            self.held[0] = Waiter()
+            self.held[0] = mine
             return True
 
     def _wake_locked(self, waiter: Waiter) -> None:
