@@ -170,7 +170,7 @@ def _receive_once(link: Link, decoder: Decoder, deadline: _Deadline) -> Greeting
     if not link.transport.wait_readable(deadline.left()):
         deadline.left()
     count = link.transport.receive_into(buffer)
-    link.transport.received = 0  # these are no frames, and must never be taken for some
+    link.transport.received = []  # these are no frames, and must never be taken for some
     if count == 0:
         raise _ended(link, decoder)
     return decoder.received(bytes(buffer[:count])) if count > 0 else None

@@ -84,7 +84,7 @@ class Idle:
                     link.reader.reads += 1
                     self.heard = link.reader.reads, time.monotonic()
                     received = link.reader.decode(count)
-                    link.transport.received = 0
+                    link.transport.received = []
                 quiet = count != 0 and all(frame.kind == IDLE for frame in received or ())
                 if quiet and self.park():
                     return

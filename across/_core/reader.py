@@ -206,7 +206,7 @@ class Reader:
                     count = 0
                 frame = self.decoder.plain(count)
                 if frame is not None and frame.id == call.id and frame.kind == RESULT:
-                    transport.received = 0
+                    transport.received = []
                     self.reads += 1
                     self._link.calls.pending.pop(frame.id, None)
                     call.frame = frame
@@ -282,7 +282,7 @@ class Reader:
                 call.done = True  # the link has ended
             else:
                 self.dispatcher.dispatch(received, call)
-            self._transport.received = 0
+            self._transport.received = []
             self._in_doubt = False
             if self._link.handlers.queue:  # a caller runs no stranger's call: it could not return
                 self._link.handlers.call_colleague()
@@ -316,7 +316,7 @@ class Reader:
                 return None if count else []
             plain = self.decoder.plain(count)  # what nearly every read brings
             frames = self.decode(count) if plain is None else [plain]
-            self._transport.received = 0
+            self._transport.received = []
             return frames
         except BaseException as exc:  # a fault of ours: whoever waits must not do so for ever
             self._link.fail(f'reading failed: {sentence(exc)}', exc)
@@ -325,7 +325,7 @@ class Reader:
     def _receive_bytes(self, timeout: float | None) -> int:
         """Read once, as the holder of the baton: how many bytes; 0: time is up, -1: ended."""
         transport, outbox = self._transport, self._outbox
-        if transport.received and self._link.state in UP:
+        if transport.received and transport.received[0] and self._link.state in UP:
             return self._receive_left()
         try:
             if (outbox.backlog or outbox.rest) and outbox.pending:
@@ -360,7 +360,7 @@ class Reader:
             self._link.fail('interrupted while a message was being received')
             return -1
         self.reads += 1
-        return self._transport.received
+        return self._transport.received[0]
 
     def decode(self, count: int) -> list[Frame] | None:
         """The frames that are complete with what was received; None when the link ends of it."""

@@ -21,7 +21,7 @@ class Sink:
     def __init__(self, room: Iterable[int] = ()) -> None:
         self.room = list(room)
         self.writes: list[bytes] = []  # what each send took
-        self.sent = 99  # as transports have it: how much the last one took
+        self.sent: list[int] = [99]  # as transports have it: how much the last one took
         self.waits = 0
         #: Called, once each, at the beginning of the coming sends and waits, or behind a send.
         self.during_send: list[Callable[[], object]] = []
@@ -35,9 +35,9 @@ class Sink:
         taken = data[: self.room.pop(0)] if self.room else data
         if taken:
             self.writes.append(taken)
-            self.sent = len(taken)
+            self.sent = [len(taken)]
         else:
-            self.sent = 0
+            self.sent = []
         if self.behind_send:
             self.behind_send.pop(0)()
         return len(taken)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     class Sink(Protocol):
         """What the outbox needs of a transport."""
 
-        sent: int
+        sent: list[int]
 
         def send(self, buffers: list[Buffer]) -> int: ...
         def wait_writable(self) -> bool: ...
@@ -67,20 +67,32 @@ class Outbox:
             OSError: The stream is broken.
             Cancelled: The transport was cancelled.
         """
+        if may_block and not (self.backlog or self.rest or self._lock.locked()):
+            # Nobody writes: the lock is had at once, or another thread was faster by a moment.
+            with self._lock:
+                if self.rest:
+                    self.add(frame)
+                    done = self._drain(True)
+                else:
+                    done = self._write(frame if type(frame) is list else [frame], True)  # type: ignore[list-item]
+            if self.backlog and done:
+                self.flush(True)
+            return
         if not self.backlog:
-            locked = done = False
+            locked: list[bool] = []
             try:
                 # Not `if acquire():`, as an exception of a signal handler may come in between.
-                (locked,) = map(self._lock.acquire, _NOT_BLOCKING)
-                if locked and self.rest:
-                    self.add(frame)
-                    done = self._drain(may_block)
-                elif locked:
-                    done = self._write(frame if type(frame) is list else [frame], may_block)  # type: ignore[list-item]
+                locked.extend(map(self._lock.acquire, _NOT_BLOCKING))
+                if locked[0]:
+                    if self.rest:
+                        self.add(frame)
+                        done = self._drain(may_block)
+                    else:
+                        done = self._write(frame if isinstance(frame, list) else [frame], may_block)
             finally:
-                if locked:
+                if locked and locked[0]:
                     self._lock.release()
-            if locked:
+            if locked[0]:
                 if self.backlog and done:
                     self.flush(may_block)
                 return
@@ -93,12 +105,13 @@ class Outbox:
     def flush(self, may_block: bool = False) -> None:
         """Write what is queued, unless somebody else is at it."""
         while self.backlog or self.rest:
-            locked = done = False
+            locked: list[bool] = []
+            done = False
             try:
-                (locked,) = map(self._lock.acquire, _NOT_BLOCKING)
-                done = locked and self._drain(may_block)
+                locked.extend(map(self._lock.acquire, _NOT_BLOCKING))
+                done = locked[0] and self._drain(may_block)
             finally:
-                if locked:
+                if locked and locked[0]:
                     self._lock.release()
             if not done:
                 return
@@ -159,7 +172,7 @@ class Outbox:
         """With the send lock: write buffers; False when some of them remain, in `rest`."""
         sink = self._sink
         while True:
-            sink.sent = 0
+            sink.sent = []
             self._writing = self.rest = buffers
             try:
                 count = sink.send(buffers)
@@ -185,14 +198,14 @@ class Outbox:
         """With the send lock: take off the rest what was written of it."""
         sink = self._sink
         if self.rest is self._writing and sink.sent:
-            self.rest = _behind(self.rest, sink.sent)  # another list: not done twice
+            self.rest = _behind(self.rest, sink.sent[0])  # another list: not done twice
 
 
 class _Closed:
     """The sink of a closed outbox."""
 
     def __init__(self) -> None:
-        self.sent = 0
+        self.sent: list[int] = []
 
     def send(self, buffers: list[Buffer]) -> int:
         raise BrokenPipeError(EPIPE, 'it is closed')

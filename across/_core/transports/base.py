@@ -33,12 +33,12 @@ class Transport(abc.ABC):
     """
 
     name: str
-    #: How many bytes the last :meth:`receive_into` and :meth:`send` moved. An exception that comes
-    #: right behind the system call (Ctrl-C) loses what the method would have returned; this it
-    #: can't lose. Who has taken in what was received sets ``received`` to 0: if it is not, somebody
-    #: else still has to.
-    received: int
-    sent: int
+    #: What the last :meth:`receive_into` and :meth:`send` moved: one number, or none if they moved
+    #: nothing. An exception that comes right behind the system call (Ctrl-C) loses what the method
+    #: would have returned; this it can't lose. Who has taken in what was received sets ``received``
+    #: to an empty list: if it is not, somebody else still has to.
+    received: list[int]
+    sent: list[int]
     #: Whether the standard streams of this process are there for this peer only.
     owns_stdio = False
     #: Whether the peer came to this process, as the client of a server does, and not the other way
@@ -86,7 +86,7 @@ class Transport(abc.ABC):
 
         Threads: the reader role.
         """
-        self.received = 0  # first: an exception may end the wait, too
+        self.received = []  # first: an exception may end the wait, too
         return self.receive_into(view) if self.wait_readable(timeout) else -1
 
     @abc.abstractmethod

@@ -32,7 +32,7 @@ _HEAD_START = 0.25
 
 # With this flag a call does not wait, though the socket is in blocking mode: recv(2), send(2) of
 # Linux. Other systems heed it for receiving only.
-_DONT_WAIT = (socket.MSG_DONTWAIT,)
+_DONT_WAIT = socket.MSG_DONTWAIT
 # After this time (seconds) a recv that waits returns: a signal that comes just before it does not
 # end it. One that does makes it begin anew, so it may take longer; who needs to be on time asks for
 # less, and poll() is used. As a C struct timeval, see SO_RCVTIMEO in socket(7).
@@ -79,18 +79,18 @@ class _SocketStream(StreamTransport):
 
     # As for pipes: what was moved is stored before any signal handler can run.
     def receive_into(self, view: memoryview) -> int:
-        self.received = 0
+        received = self.received = []
         try:
-            (self.received,) = map(self._receive, (view,), (0,), _DONT_WAIT)
+            received.extend(map(self._receive, (view,), (0,), (_DONT_WAIT,)))
         except BlockingIOError:
             return -1
-        return self.received
+        return received[0]
 
     def receive_next(self, view: memoryview, timeout: float | None = None) -> int:
         if self._waits_in_recv and (timeout is None or timeout >= LONGEST_RECV):
-            self.received = 0
+            received = self.received = []
             try:
-                (self.received,) = map(self._receive, (view,))
+                received.extend(map(self._receive, (view,)))
             except OSError as exc:
                 self._check_cancelled()
                 if not isinstance(exc, BlockingIOError) or came_from_handler(exc):
@@ -101,19 +101,19 @@ class _SocketStream(StreamTransport):
             else:
                 if self._wakeup.is_set:
                     self._check_cancelled()
-                return self.received
+                return received[0]
         return super().receive_next(view, timeout)
 
     def send(self, buffers: list[Buffer]) -> int:
-        self.sent = 0
+        sent = self.sent = []
         try:
             if len(buffers) == 1:
-                (self.sent,) = map(self._send_one, buffers, _DONT_WAIT)
+                sent.extend(map(self._send_one, buffers, (_DONT_WAIT,)))
             else:
-                (self.sent,) = map(self._send_many, (buffers[:IOV_MAX],), ((),), _DONT_WAIT)
+                sent.extend(map(self._send_many, (buffers[:IOV_MAX],), ((),), (_DONT_WAIT,)))
         except BlockingIOError:
             return 0
-        return self.sent
+        return sent[0]
 
     def wait_writable(self, timeout: float | None = None) -> bool:
         self._writer_waits = True  # first: cancel() sets its flag, and then looks at this one

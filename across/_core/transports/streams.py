@@ -60,7 +60,8 @@ class StreamTransport(Transport):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.received = self.sent = 0
+        self.received = []
+        self.sent = []
         self._wakeup = Wakeup()
         self._files: tuple[File, ...] = ()
         self._in_fd = self._out_fd = -1
@@ -174,25 +175,25 @@ class DescriptorTransport(StreamTransport):
         self._receive_first(take_buffered(in_file))
 
     def receive_into(self, view: memoryview) -> int:
-        # A signal handler may run behind a call, but not between an unpacking and the storing of
-        # what it gives (CPython 3.10 and later).
-        self.received = 0
+        # No byte code runs between the system call and the storing of what it says: extend() and
+        # map() are C, so no signal handler can come in between.
+        received = self.received = []
         try:
-            (self.received,) = map(self._readv, (self._in_fd,), ((view,),))
+            received.extend(map(self._readv, (self._in_fd,), ((view,),)))
         except BlockingIOError:
             return -1
-        return self.received
+        return received[0]
 
     def send(self, buffers: list[Buffer]) -> int:
-        self.sent = 0
+        sent = self.sent = []
         try:
             if len(buffers) == 1:
-                (self.sent,) = map(os.write, (self._out_fd,), buffers)
+                sent.extend(map(os.write, (self._out_fd,), buffers))
             else:
-                (self.sent,) = map(os.writev, (self._out_fd,), (buffers[:IOV_MAX],))
+                sent.extend(map(os.writev, (self._out_fd,), (buffers[:IOV_MAX],)))
         except BlockingIOError:
             return 0
-        return self.sent
+        return sent[0]
 
     def _receive_first(self, head: bytes) -> None:
         """Let ``head`` be received before anything else.

@@ -60,7 +60,8 @@ class TlsTransport(Transport):
     def __init__(self, inner: Transport, context: ContextSource) -> None:
         self.name = inner.name
         self.server_side: bool = bool(inner.server_side)  # TCP always knows
-        self.received = self.sent = 0
+        self.received = []
+        self.sent = []
         self._inner = inner
         self._context = context
         self.server_hostname = None if self.server_side else inner.server_hostname
@@ -186,7 +187,7 @@ class TlsTransport(Transport):
             timeout = None if end is None else end - time.monotonic()
 
     def receive_into(self, view: memoryview) -> int:
-        self.received = 0
+        self.received = []
         while not self._has_something():
             if not self._try_fetch():
                 return -1
@@ -216,7 +217,7 @@ class TlsTransport(Transport):
             if count > 1:
                 self._tls.read(count - 1, view[1:count])
             self._has_first = False
-            self.received = done + count
+            self.received = [done + count]
             # It takes records one by one: where nothing is left, trying would cost an exception.
             self._dry = not (self._incoming.pending or self._tls.pending())
         return done + count
@@ -293,7 +294,7 @@ class TlsTransport(Transport):
         Its start may be encrypted already: a record counts as sent when the transport below has
         taken all of it, or else nobody would see to its end.
         """
-        self.sent = 0
+        self.sent = []
         if self._broken is not None:
             raise self._broken
         with self._undisturbed:
@@ -307,7 +308,7 @@ class TlsTransport(Transport):
             if not self._outflow.flush():
                 return 0
             count, self._ahead = self._ahead, 0
-            self.sent = count
+            self.sent = [count]
             return count
 
     def _encrypt(self, record: Buffer) -> None:
