@@ -257,10 +257,8 @@ class Handlers:
         return operations.call(func, args, kwargs)
 
     def _pack_result(self, value: Any) -> bytes | Packed:
-        link = self._link
-        packed = link.payloads.pickling.dumps(value, 'the result')
-        if type(packed) is not bytes or len(packed) > link.send_limit:
-            link.payloads.check_size(packed, 'result takes')
+        packed = self._link.payloads.pickling.dumps(value, 'the result')
+        self._link.payloads.check_size(packed, 'result takes')
         return packed
 
     def pack_failure(self, exc: BaseException) -> bytes | Packed:

@@ -103,8 +103,7 @@ class Reader:
 
     def serve(self, received: list[Frame] | None = None) -> None:
         """Of a service thread with the baton: read on from `received`, and run the peer's calls."""
-        handlers, baton = self._link.handlers, self.baton
-        me = Waiter()
+        handlers = self._link.handlers
         thread = context.thread
         thread.critical = True
         if self.idle is not None and self.idle.parked:
@@ -120,16 +119,8 @@ class Reader:
                     # A plain call, what nearly every read brings: it need not be queued.
                     quiet_since, pause, next_pause = None, next_pause, PARK_AFTER
                     call = handlers.add_call(frame) if self._link.state == OPEN else None
-                    if call is None:
-                        pass
-                    elif self._eager:
-                        if not self._work(handlers.run, call):
-                            break
-                    else:
-                        baton.pass_on()
-                        handlers.run(call)
-                        if not baton.take(me):
-                            break
+                    if call is not None and not self._work(handlers.run, call):
+                        break
                     received = self._receive(pause)
                     continue
             woke = self.dispatcher.dispatch(received, None)
@@ -195,7 +186,7 @@ class Reader:
             # Else the rest goes on with the baton, if this thread has it, and with what came.
             transport, outbox = self._transport, self._outbox
             if (
-                self.baton.held.setdefault(0, call) is call
+                self.baton.take(call)
                 and not (call.done or call.errand is not None)
                 and not (transport.received or outbox.backlog or outbox.rest)
             ):

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Waiter:
     """A thread that waits for an event which whoever reads will notice.
 
-    All attributes are written under the baton's mutex.
+    Written under the baton's mutex, but for two: the thread that reads may mark its own call done,
+    and who runs an errand takes it off.
     """
 
     # On the class, as most of them never change for most waiters.
@@ -36,10 +37,10 @@ class Baton:
 
     def __init__(self, on_free: Callable[[], None]) -> None:
         self._on_free = on_free
-        #: Under 0, the waiter that reads; empty: nobody. Taken by setdefault() and left by clear(),
-        #: each of which is one step, for other threads and for signal handlers: a lock would take
-        #: four times as long. Others than the holder change it only under the mutex.
-        self.held: dict[int, Waiter] = {}
+        # Under 0, the waiter that reads; empty: nobody. Taken by setdefault() when it is free, and
+        # left by clear(), each of which is one step, for other threads and for signal handlers: a
+        # lock would take four times as long. Else it changes under the mutex, or by its holder.
+        self._held: dict[int, Waiter] = {}
         #: Guards the waiting room, and the waiters. Never held over I/O, pickling or user code.
         self.mutex = _thread.allocate_lock()
         self._room: dict[Waiter, None] = {}  # who sleeps, in the order of arrival
@@ -49,11 +50,11 @@ class Baton:
     @property
     def holder(self) -> Waiter | None:
         """Who reads; None for nobody."""
-        return self.held.get(0)
+        return self._held.get(0)
 
     @property
     def free(self) -> bool:
-        return not self.held
+        return not self._held
 
     @property
     def nobody_waits(self) -> bool:
@@ -61,7 +62,7 @@ class Baton:
 
     def take(self, waiter: Waiter) -> bool:
         """Become the reader if there is none; whether the waiter is it now, or was it before."""
-        return self.held.setdefault(0, waiter) is waiter
+        return self._held.setdefault(0, waiter) is waiter
 
     def try_take(self) -> bool:
         """The same for a thread that waits for nothing."""
@@ -143,13 +144,13 @@ class Baton:
     def pass_on(self) -> None:
         """Give the baton, which this thread holds, to who sleeps longest, else leave it free."""
         self.changes += 1
-        self.held.clear()
+        self._held.clear()
         if not self._room or not self._hand_over():
             self._on_free()
 
     def put_down(self) -> None:
         """The same, but tell nobody that it is free."""
-        self.held.clear()
+        self._held.clear()
         self._hand_over()
 
     def _hand_over(self) -> bool:
@@ -166,7 +167,7 @@ class Baton:
 
     def entrust(self, heir: Waiter) -> None:
         """Give the baton, which this thread holds, to a waiter whose thread is yet to come."""
-        self.held[0] = heir
+        self._held[0] = heir
 
     def take_from(self, holder: Waiter) -> bool:
         """Become the reader in place of one that is not at it; False if it is none any longer."""
@@ -174,7 +175,7 @@ class Baton:
         with self.mutex:
             if self.holder is not holder:
                 return False
-            self.held[0] = mine
+            self._held[0] = mine
             return True
 
     def _wake_locked(self, waiter: Waiter) -> None:
