@@ -81,6 +81,7 @@ class Posts:
             finally:
                 if locked and locked[0]:
                     self.poster = 0
+                    self.poster_waits = False  # an interrupted post may have left it
                     self._lock.release()
 
     def _run_all(self) -> None:

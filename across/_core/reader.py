@@ -79,12 +79,16 @@ class Reader:
 
     def _serve_if_free(self) -> None:
         self._finder_comes = False
+        context.thread.critical = True  # first: a collection may begin at any step
         if self.baton.try_take():
             self.serve()
+        context.thread.critical = False
 
     def _serve_instead(self, holder: Waiter) -> None:
+        context.thread.critical = True
         if self.baton.take_from(holder):
             self.serve()
+        context.thread.critical = False
 
     def look(self, stuck: bool) -> None:
         """What the watchdog does where nobody reads (`stuck`: for a whole tick): find a reader."""
