@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import select
+import sys
 import threading
 import warnings
 from typing import TYPE_CHECKING
 
 import pytest
 
+from across._core.threads import parking
 from across._core.threads.context import context
 from across._core.threads.parking import EpollPoller, ParkingLot, PollPoller
 from support.waiting import SECOND, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from types import FrameType
 
 POLLERS = [PollPoller] + ([EpollPoller] if hasattr(select, 'epoll') else [])
 
@@ -152,6 +156,71 @@ def test_thread_ends_with_the_last_guest_and_begins_anew(lot: ParkingLot) -> Non
         guest.close()
     wait_until(lambda: lot._poller is None, 'the thread to end')
     wait_until(lambda: threads() == 0)
+
+
+def interrupted_at(number: int, func: Callable[[], object]) -> bool:
+    """Call a function; whether a Ctrl-C ended it: where a handler may run, the n-th such place."""
+    places = itertools.count(1)
+
+    def profile(frame: FrameType, event: str, arg: object) -> None:
+        here = event in ('call', 'c_return') and frame.f_code.co_filename == parking.__file__
+        if here and next(places) == number:
+            raise KeyboardInterrupt
+
+    sys.setprofile(profile)
+    try:
+        func()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.setprofile(None)
+    return False
+
+
+def test_who_was_interrupted_can_be_parked_again(lot: ParkingLot) -> None:
+    for number in itertools.count(1):
+        guest = Guest(lot)
+        guest.park()
+        interrupted = interrupted_at(number, lambda: lot.unpark(guest))  # noqa: B023
+        lot.unpark(guest)
+        assert not guest.parked
+        assert guest.park()
+        guest.write()
+        wait_until(lambda: guest.told)  # noqa: B023
+        guest.close()
+        if not interrupted:
+            break
+    assert number > 2
+    wait_until(lambda: lot._poller is None, 'the thread to end')
+
+
+@pytest.mark.parametrize('unparked', [False, True])
+def test_who_was_interrupted_can_leave_again(lot: ParkingLot, unparked: bool) -> None:
+    """Nothing is left of it: neither the guest, nor what would keep the thread from ending."""
+    for number in itertools.count(1):
+        guest = Guest(lot)
+        guest.park()
+        if unparked:
+            lot.unpark(guest)
+        interrupted = interrupted_at(number, lambda: lot.leave(guest))  # noqa: B023
+        guest.close()
+        assert not lot._fds
+        wait_until(lambda: lot._poller is None, 'the thread to end')
+        if not interrupted:
+            break
+    assert number > 2
+
+
+def test_interrupted_while_it_was_unparked_and_leaves(lot: ParkingLot) -> None:
+    for number in itertools.count(1):
+        guest = Guest(lot)
+        guest.park()
+        interrupted = interrupted_at(number, lambda: lot.unpark(guest))  # noqa: B023
+        guest.close()
+        wait_until(lambda: lot._poller is None, 'the thread to end')
+        if not interrupted:
+            break
+    assert number > 2
 
 
 def test_end_of_a_stream_is_told(guests: list[Guest]) -> None:

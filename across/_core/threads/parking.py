@@ -44,8 +44,7 @@ if TYPE_CHECKING:
         """Waits for many descriptors; each is reported once, and then has to be armed again."""
 
         def arm(self, fd: int) -> None: ...
-        def disarm(self, fd: int) -> None: ...
-        def forget(self, fd: int) -> None: ...
+        def disarm(self, fd: int) -> None: ...  # also one that is not armed
         def wait(self) -> list[int]: ...
         def interrupt(self) -> None: ...
         def close(self) -> None: ...
@@ -98,13 +97,17 @@ class ParkingLot:
         with self._mutex:
             guest.left = True
             guest.parked = False
-            fd = self._fds.pop(guest, -1)
-            if fd < 0 or self._poller is None:
+            fd = self._fds.get(guest, -1)
+            if fd < 0:
                 return
-            del self._guests[fd]
-            self._poller.forget(fd)
-            if not self._guests:
-                self._poller.interrupt()
+            # If a signal handler ends this, it begins anew: what tells of a step still to be done
+            # goes last.
+            if self._poller is not None:
+                self._poller.disarm(fd)
+                self._guests.pop(fd, None)
+                if not self._guests:
+                    self._poller.interrupt()
+            del self._fds[guest]
 
     def forget(self) -> None:
         """In a forked child: the thread does not exist any more, nor do the connections live."""
@@ -157,7 +160,6 @@ class EpollPoller:
     """
 
     def __init__(self) -> None:
-        self._known: set[int] = set()
         self._epoll = select.epoll()
         try:
             self._alarm, self._ringer = os.pipe()
@@ -166,22 +168,19 @@ class EpollPoller:
             raise
         self._epoll.register(self._alarm, select.EPOLLIN)
 
+    # The system alone knows what is registered: a signal handler may end any of these midway, and
+    # a set of ours would then be wrong.
     def arm(self, fd: int) -> None:
         mask = select.EPOLLIN | select.EPOLLONESHOT
-        if fd in self._known:
+        try:
             self._epoll.modify(fd, mask)
-        else:
+        except FileNotFoundError:
             self._epoll.register(fd, mask)
-            self._known.add(fd)
 
     def disarm(self, fd: int) -> None:
         # Not a mask of 0, which would still report the end of the stream, again and again.
-        self._epoll.unregister(fd)
-        self._known.discard(fd)
-
-    def forget(self, fd: int) -> None:
-        if fd in self._known:
-            self.disarm(fd)
+        with suppress(FileNotFoundError, PermissionError):  # not registered; a file, never so
+            self._epoll.unregister(fd)
 
     def wait(self) -> list[int]:
         ready = [fd for fd, _ in self._epoll.poll()]
@@ -212,8 +211,6 @@ class PollPoller:
 
     def disarm(self, fd: int) -> None:
         self._armed.discard(fd)
-
-    forget = disarm
 
     def wait(self) -> list[int]:
         poll = select.poll()
