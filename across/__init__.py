@@ -81,5 +81,7 @@ def __getattr__(name: str) -> object:
     if name in ('Stream', '_stream'):
         from ._core.streams import stream
 
-        return getattr(stream, {'_stream': 'unpack_stream'}.get(name, name))
+        # Kept, so that this runs once: pickle takes a Ctrl-C amid it for a failure of its own.
+        globals().update(Stream=stream.Stream, _stream=stream.unpack_stream)
+        return globals()[name]
     raise AttributeError(f"module 'across' has no attribute {name!r}")

@@ -14,6 +14,7 @@ import builtins
 import sys
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from signal import SIGINT, raise_signal
 from threading import get_ident, main_thread
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ def probe(modules: Collection[str]) -> None:
 
 
 def interrupt(number: int, func: Callable[[], object], last: str = '') -> bool:
-    """Call a function, and raise KeyboardInterrupt before a statement that this thread runs.
+    """Call a function, and send this process a SIGINT before a statement that this thread runs.
 
     Args:
         number: Which one, counted from 1 as they run.
@@ -62,7 +63,7 @@ def _at_statement(source: str) -> None:
             _left = sys.maxsize
         _left -= 1
         if _left == 0:
-            raise KeyboardInterrupt
+            raise_signal(SIGINT)  # held back where the library does so
 
 
 class _Finder(MetaPathFinder):
@@ -101,7 +102,9 @@ class _Prober(ast.NodeTransformer):
 def _probed(statements: list[ast.stmt]) -> list[ast.stmt]:
     probed: list[ast.stmt] = []
     for each in statements:
-        if not _is_probe(each) and not (probed and _is_probe(probed[-1])):
+        # No handler runs between an assignment and a `try` behind it.
+        enters = isinstance(each, ast.Try) and probed
+        if not _is_probe(each) and not (probed and _is_probe(probed[-1])) and not enters:
             call = ast.Call(ast.Name(_NAME, ast.Load()), [ast.Constant(ast.unparse(each))], [])
             probed.append(ast.copy_location(ast.Expr(call), each))
         probed.append(each)
