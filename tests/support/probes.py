@@ -95,16 +95,18 @@ class _Prober(ast.NodeTransformer):
             for field in ('body', 'orelse', 'finalbody'):
                 statements = getattr(each, field, None)
                 if isinstance(statements, list) and not isinstance(each, ast.ClassDef):
-                    setattr(each, field, _probed(statements))
+                    clause = field == 'finalbody' or isinstance(each, ast.ExceptHandler)
+                    setattr(each, field, _probed(statements, clause))
         return node
 
 
-def _probed(statements: list[ast.stmt]) -> list[ast.stmt]:
+def _probed(statements: list[ast.stmt], is_clause: bool) -> list[ast.stmt]:
     probed: list[ast.stmt] = []
-    for each in statements:
-        # No handler runs between an assignment and a `try` behind it.
-        enters = isinstance(each, ast.Try) and probed
-        if not _is_probe(each) and not (probed and _is_probe(probed[-1])) and not enters:
+    for i, each in enumerate(statements):
+        # No handler runs between an assignment and a `try` behind it, nor where an `except` or a
+        # `finally` clause begins (CPython 3.10 and later).
+        at_edge = isinstance(each, ast.Try) if i else is_clause
+        if not _is_probe(each) and not (probed and _is_probe(probed[-1])) and not at_edge:
             call = ast.Call(ast.Name(_NAME, ast.Load()), [ast.Constant(ast.unparse(each))], [])
             probed.append(ast.copy_location(ast.Expr(call), each))
         probed.append(each)
