@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import select
-import sys
 import threading
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from across._core.threads import parking
 from across._core.threads.context import context
 from across._core.threads.parking import EpollPoller, ParkingLot, PollPoller
+from support.ends import run_script
 from support.waiting import SECOND, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import FrameType
+    from collections.abc import Iterator
 
 POLLERS = [PollPoller] + ([EpollPoller] if hasattr(select, 'epoll') else [])
 
@@ -158,69 +156,49 @@ def test_thread_ends_with_the_last_guest_and_begins_anew(lot: ParkingLot) -> Non
     wait_until(lambda: threads() == 0)
 
 
-def interrupted_at(number: int, func: Callable[[], object]) -> bool:
-    """Call a function; whether a Ctrl-C ended it: where a handler may run, the n-th such place."""
-    places = itertools.count(1)
+INTERRUPTED_AT_EVERY_STATEMENT = """
+import itertools, sys
+sys.path.insert(0, sys.argv[1])
+from support.probes import interrupt, probe
+probe(['across._core.threads.parking'])
+from support.ends import run_script
+from across._core.threads import parking
+from support.waiting import wait_until
+from threads.test_parking import Guest
 
-    def profile(frame: FrameType, event: str, arg: object) -> None:
-        here = event in ('call', 'c_return') and frame.f_code.co_filename == parking.__file__
-        if here and next(places) == number:
-            raise KeyboardInterrupt
-
-    sys.setprofile(profile)
-    try:
-        func()
-    except KeyboardInterrupt:
-        return True
-    finally:
-        sys.setprofile(None)
-    return False
-
-
-def test_who_was_interrupted_can_be_parked_again(lot: ParkingLot) -> None:
-    for number in itertools.count(1):
-        guest = Guest(lot)
-        guest.park()
-        interrupted = interrupted_at(number, lambda: lot.unpark(guest))  # noqa: B023
+what, kind = sys.argv[2:]
+lot = parking.ParkingLot(getattr(parking, kind))
+for number in itertools.count(1):
+    guest = Guest(lot)
+    guest.park()
+    if what == 'leave when unparked':
+        lot.unpark(guest)
+    use = lot.leave if what.startswith('leave') else lot.unpark
+    more = interrupt(number, lambda: use(guest))
+    if what == 'unpark and park':
         lot.unpark(guest)
         assert not guest.parked
         assert guest.park()
         guest.write()
-        wait_until(lambda: guest.told)  # noqa: B023
-        guest.close()
-        if not interrupted:
-            break
-    assert number > 2
+        wait_until(lambda: guest.told)
+    guest.close()
+    assert not lot._fds
     wait_until(lambda: lot._poller is None, 'the thread to end')
+    if not more:
+        break
+print(number)
+"""
 
 
-@pytest.mark.parametrize('unparked', [False, True])
-def test_who_was_interrupted_can_leave_again(lot: ParkingLot, unparked: bool) -> None:
+@pytest.mark.parametrize('poller', POLLERS)
+@pytest.mark.parametrize(
+    'what', ['unpark and park', 'unpark and leave', 'leave', 'leave when unparked']
+)
+def test_what_was_interrupted_can_be_done_again(what: str, poller: type) -> None:
     """Nothing is left of it: neither the guest, nor what would keep the thread from ending."""
-    for number in itertools.count(1):
-        guest = Guest(lot)
-        guest.park()
-        if unparked:
-            lot.unpark(guest)
-        interrupted = interrupted_at(number, lambda: lot.leave(guest))  # noqa: B023
-        guest.close()
-        assert not lot._fds
-        wait_until(lambda: lot._poller is None, 'the thread to end')
-        if not interrupted:
-            break
-    assert number > 2
-
-
-def test_interrupted_while_it_was_unparked_and_leaves(lot: ParkingLot) -> None:
-    for number in itertools.count(1):
-        guest = Guest(lot)
-        guest.park()
-        interrupted = interrupted_at(number, lambda: lot.unpark(guest))  # noqa: B023
-        guest.close()
-        wait_until(lambda: lot._poller is None, 'the thread to end')
-        if not interrupted:
-            break
-    assert number > 2
+    tests = Path(__file__).parents[1]
+    numbers = run_script(INTERRUPTED_AT_EVERY_STATEMENT, tests, what, poller.__name__)
+    assert int(numbers) > 3
 
 
 def test_end_of_a_stream_is_told(guests: list[Guest]) -> None:
