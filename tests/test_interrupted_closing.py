@@ -11,7 +11,7 @@ from support.ends import run_script
 from support.waiting import SECOND
 
 INTERRUPTED_AT_EVERY_STATEMENT = """
-import gc, os, sys, time, weakref
+import gc, itertools, sys, weakref
 sys.path.insert(0, sys.argv[1])
 from support.probes import interrupt, probe
 probe([
@@ -23,35 +23,29 @@ probe([
     )
 ])
 from across import Connection
-
-def wait_until(condition, what):
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, f'{what}, with interrupt {number}'
-        time.sleep(0.001)
+from support.waiting import SECOND, wait_until
 
 def call():
     assert conn.call(abs, -3) == 3
 
-def close():
-    conn.close()
+def is_gone():
+    gc.collect()
+    return link() is None
 
-use, port = globals()[sys.argv[2]], int(sys.argv[3])
-number = 1
-while True:
+kind, port = sys.argv[2], int(sys.argv[3])
+for number in itertools.count(1):
     conn = Connection.from_tcp('127.0.0.1', port)
     link = weakref.ref(conn._link)
     call()
-    wait_until(lambda: conn._link.reader.idle.parked, 'not parked')
-    more = interrupt(number, use)
-    if use is call:
+    wait_until(lambda: conn._link.reader.idle.parked, 'it to be parked', 10 * SECOND)
+    more = interrupt(number, call if kind == 'call' else conn.close)
+    if kind == 'call':
         call()
     conn.close()
     del conn
-    wait_until(lambda: gc.collect() and False or link() is None, 'the connection is kept')
+    wait_until(is_gone, f'nothing to keep the connection, with interrupt {number}', 10 * SECOND)
     if not more:
         break
-    number += 1
 print(number)
 """
 

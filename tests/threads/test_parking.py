@@ -161,7 +161,6 @@ import itertools, sys
 sys.path.insert(0, sys.argv[1])
 from support.probes import interrupt, probe
 probe(['across._core.threads.parking'])
-from support.ends import run_script
 from across._core.threads import parking
 from support.waiting import wait_until
 from threads.test_parking import Guest
