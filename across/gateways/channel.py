@@ -75,7 +75,12 @@ class Channel:
             call: The one that waits for it.
         """
         self._call = call
-        self._stream.send(task)
+        try:
+            self._stream.send(task)
+        except OperationError:
+            if not self._stream.stopped:
+                raise
+            # The call was refused by now: why is what a receiver gets, as when that comes later.
 
     # -------------------------------------------------------------------------------- exchanging
 

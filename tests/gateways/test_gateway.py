@@ -257,6 +257,22 @@ def test_too_much_at_once(group: Group) -> None:
     first.close()
 
 
+def test_a_refusal_that_comes_before_the_code_was_sent(group: Group) -> None:
+    gateway = Gateway('popen', group, Options(max_calls=1))
+    first = gateway.remote_exec('channel.receive()')
+
+    class Late:
+        def __reduce__(self) -> tuple[type[int], tuple[()]]:
+            channels = gateway._known_channels()
+            wait_until(lambda: any(channel.isclosed() for channel in channels))
+            return int, ()
+
+    second = gateway.remote_exec(lambda channel, late: channel.send(late), late=Late())
+    with pytest.raises(RemoteError, match='has 1 calls of this connection in flight'):
+        second.receive(LIMIT)
+    first.close()
+
+
 def test_bare_interpreters(group: Group, interpreter: Interpreter) -> None:
     gateway = group.makegateway(f'popen//python={interpreter} -I -S')
     assert gateway.info['version_info'][:2] == interpreter.version
