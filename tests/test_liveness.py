@@ -28,6 +28,7 @@ from support.ends import (
     raised_by,
     receive,
     receive_frame,
+    stop_process,
 )
 from support.interpreters import bare_command
 from support.waiting import MS, SECOND, wait_until
@@ -110,9 +111,7 @@ def test_heartbeats_are_frames_of_their_own_kind() -> None:
 
 @contextmanager
 def stopped(pid: int) -> Iterator[None]:
-    process = psutil.Process(pid)
-    process.suspend()
-    wait_until(lambda: process.status() == psutil.STATUS_STOPPED, 'the peer to stop')
+    stop_process(pid)
     try:
         yield
     finally:
@@ -150,8 +149,8 @@ def test_a_peer_that_stops_for_less_than_the_timeout_lives() -> None:
     with bare_peer(timeout=2 * SECOND) as conn:
         pid = conn.call(os.getpid)
         timer = threading.Timer(SECOND, os.kill, [pid, signal.SIGCONT])
+        stop_process(pid)
         timer.start()
-        os.kill(pid, signal.SIGSTOP)
         assert conn.call(abs, -1) == 1
         timer.join()
 

@@ -15,6 +15,7 @@ import pytest
 
 from across import Connection, DisconnectError, OperationError
 from cli.program import run_program, running, serving
+from support.ends import stop_process
 from support.interpreters import Interpreter, bare_command
 from support.waiting import MS, SECOND, wait_until
 
@@ -131,7 +132,7 @@ def test_second_signal_does_not_wait_for_clients() -> None:
         host, port = target.partition('://')[2].split(':')
         with Connection.from_tcp(host, int(port)) as conn:
             pid = conn.call(os.getpid)
-            os.kill(pid, signal.SIGSTOP)  # it won't end by itself
+            stop_process(pid)  # it won't end by itself
             server.send_signal(signal.SIGTERM)
             wait_until(lambda: refuses(host, int(port)), 'the server to stop listening')
             server.send_signal(signal.SIGTERM)

@@ -22,6 +22,7 @@ from across.gateways import (
     TimeoutError,
 )
 from servers.processes import has_ended
+from support.ends import stop_process
 from support.waiting import SECOND, wait_until
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def test_termination_kills_what_is_stuck(group: Group) -> None:
     gateway = group.makegateway()
     channel = gateway.remote_exec('channel.send(1); import time; time.sleep(1000)')
     assert channel.receive(LIMIT) == 1
-    os.kill(gateway.info['pid'], signal.SIGSTOP)
+    stop_process(gateway.info['pid'])
     group.terminate(0.05 * SECOND)
     assert not psutil.pid_exists(gateway.info['pid'])
 

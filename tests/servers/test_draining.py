@@ -21,6 +21,7 @@ from across.servers import (
     run_tcp,
 )
 from servers.processes import running_client, running_server
+from support.ends import stop_process
 from support.interleaving import Background
 from support.waiting import SECOND, wait_until
 
@@ -133,7 +134,7 @@ def test_stopped_client_does_not_keep_others_from_being_told() -> None:
     ):
         for each in (stopped, client):
             each.read_line()
-        stopped.send_signal(signal.SIGSTOP)
+        stop_process(stopped.pid)
         closing = Background(lambda: server.close(drain=0.2 * SECOND))
         wait_until(lambda: server.connection_count == 1, 'the other client to be told')
         server.cancel()

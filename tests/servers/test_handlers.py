@@ -24,6 +24,7 @@ from across.servers import (
     Server,
 )
 from servers.processes import has_ended, running_client
+from support.ends import stop_process
 from support.waiting import SECOND, wait_until
 
 if TYPE_CHECKING:
@@ -283,7 +284,7 @@ def test_stopped_client_is_dropped_after_the_timeout(
     server = serve(kind, timeout=timeout_for(kind))
     with running_client(server.address) as client, connect(server) as conn:
         client.read_line()
-        client.send_signal(signal.SIGSTOP)
+        stop_process(client.pid)
         wait_until(lambda: server.connection_count == 1, 'the stopped one to go')
         assert conn.call(pow, 2, 3) == 8
 
@@ -295,7 +296,7 @@ def test_stopped_client_delays_closing_by_the_timeout_at_most(
     server = serve(kind, timeout=0.5 * SECOND)
     with running_client(server.address) as client, connect(server) as conn:
         client.read_line()
-        client.send_signal(signal.SIGSTOP)
+        stop_process(client.pid)
         before = time.monotonic()
         server.close()
         assert time.monotonic() - before < 3 * SECOND
@@ -417,7 +418,7 @@ def test_stopped_child_is_killed_after_the_timeout(
     server = serve(kind, timeout=0.5 * SECOND)
     with disconnected(server) as conn:
         pid = conn.call(os.getpid)
-        os.kill(pid, signal.SIGSTOP)
+        stop_process(pid)
         server.close()
         assert has_ended(pid)
 

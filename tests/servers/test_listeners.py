@@ -21,7 +21,7 @@ from across.servers import LocalConnectionHandler, Server, binding, run_tcp, run
 from across.servers.binding import _only_one
 from across.servers.listeners import _turn_away
 from servers.processes import has_ended, running, running_client, running_server
-from support.ends import finish, raised_by
+from support.ends import finish, raised_by, stop_process
 from support.waiting import SECOND, wait_until
 
 if TYPE_CHECKING:
@@ -536,7 +536,7 @@ def test_signal_ends_it_cleanly(path: Path, handler: str, number: signal.Signals
 def test_second_signal_cuts_it_short(path: Path, handler: str) -> None:
     with running_server(path, handler) as server, running_client(str(path)) as client:
         pid = int(client.read_line())
-        client.send_signal(signal.SIGSTOP)
+        stop_process(client.pid)
         server.send_signal(signal.SIGINT)
         # By then it listens no more, and waits for its client's goodbye.
         wait_until(lambda: not path.exists(), 'the server to begin closing')
@@ -559,7 +559,7 @@ def test_children_of_a_killed_server_end_with_a_stopped_client(path: Path, handl
     options = 'Options(timeout=2)'
     with running_server(path, handler, options) as server, running_client(str(path)) as client:
         pid = int(client.read_line())
-        client.send_signal(signal.SIGSTOP)
+        stop_process(client.pid)
         server.kill()
         wait_until(lambda: has_ended(pid), 'the child to end')
 

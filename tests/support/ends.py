@@ -23,7 +23,7 @@ from across._core.handshake import describe_process
 from across._core.wire.frames import HEADER, HEADER_SIZE
 from across._core.wire.greeting import encode_greeting
 from support.interpreters import bare_command
-from support.waiting import SECOND
+from support.waiting import SECOND, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,6 +45,7 @@ __all__ = [
     'run_script',
     'run_work',
     'stay',
+    'stop_process',
     'together',
 ]
 
@@ -173,6 +174,18 @@ def is_running(pid: int) -> bool:
     """Whether a process lives; one that ended and was not waited for does not."""
     run = subprocess.run(['ps', '-o', 'stat=', '-p', str(pid)], capture_output=True, text=True)
     return run.stdout.strip()[:1] not in ('', 'Z')
+
+
+def stop_process(pid: int) -> None:
+    """Send SIGSTOP, and wait until no thread runs: each goes on until it takes notice itself."""
+    os.kill(pid, signal.SIGSTOP)
+
+    def has_stopped() -> bool:
+        run = subprocess.run(['ps', '-L', '-o', 'stat=', '-p', str(pid)], capture_output=True)
+        states = run.stdout.split()
+        return bool(states) and all(state.startswith(b'T') for state in states)
+
+    wait_until(has_stopped, f'process {pid} to stop')
 
 
 class Script:

@@ -16,6 +16,7 @@ import pytest
 
 from across._core.transports import base
 from across._core.transports.processes import ProcessTransport
+from support.ends import stop_process
 from support.waiting import MS, SECOND, wait_until
 from transports.sleeping import signal_during
 
@@ -201,7 +202,7 @@ def test_ctrl_c_ends_a_close_that_waits_and_leaves_no_child() -> None:
 
 def test_a_stopped_child_can_be_killed() -> None:
     transport = ready(STUBBORN)
-    os.kill(pid_of(transport), signal.SIGSTOP)
+    stop_process(pid_of(transport))
     transport.close(0)
     assert transport.exit_status == -signal.SIGKILL
 

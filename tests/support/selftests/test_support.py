@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from support.ends import stop_process
 from support.interpreters import Interpreter
 from support.leaks import Resources, find_leaks
 from support.sshd import Sshd, missing_part, running_sshd
@@ -45,6 +47,32 @@ def test_thread_that_ends_by_itself_is_no_leak() -> None:
     before = Resources.now()
     threading.Timer(50 * MS, lambda: None).start()
     assert find_leaks(before) == []
+
+
+CHATTY = """
+import os, threading
+def chat():
+    while True:
+        os.write(1, b'.')
+for _ in range(8):
+    threading.Thread(target=chat).start()
+"""
+
+
+def test_no_thread_of_a_stopped_process_runs() -> None:
+    child = subprocess.Popen([sys.executable, '-c', CHATTY], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    with child.stdout as pipe:
+        try:
+            assert pipe.read(1) == b'.'
+            stop_process(child.pid)
+            os.set_blocking(pipe.fileno(), False)
+            while pipe.read():
+                pass  # what was written before
+            assert not select.select([pipe], [], [], 50 * MS)[0]
+        finally:
+            child.kill()
+            child.wait()
 
 
 def test_child_left_behind_is_found_alive_and_dead() -> None:
